@@ -1,0 +1,1 @@
+"""The engines that run a judge: one Protocol, three ways."""

@@ -40,6 +40,7 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    """Of every prompt of a call: repeats of one prompt need calls with other seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,10 @@ class LabelReading:
     """Natural-log probabilities of labels as the very next token, before temperature and masks."""
 
     logprobs: Mapping[str, float]
-    """One entry per label asked for; -inf (or a large negative number) where the model all but rules it out."""
+    """One entry per label asked for; -inf (or a large negative number) where the model all but rules it out.
+
+    -inf, too, for a label that is not a single token for this model: `start` made sure that another of its answer is.
+    """
     prompt_tokens: int
     cached_tokens: int
 
@@ -83,8 +87,11 @@ class EngineStartError(Exception):
     """An engine could not start; the message is one line for the person who started it, saying what to do."""
 
 
-class ProbeUnsupportedError(EngineStartError):
+class ProbeUnsupportedError(EngineError):
     """The engine cannot return label log-probabilities, so mode `probe` is not available on it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,10 @@ class EngineFacts:
 
 
 class Engine(Protocol):
-    """Runs a judge. Every method may be called concurrently; cancelling a call aborts its work."""
+    """Runs a judge. Every method may be called concurrently; cancelling a call aborts its work.
+
+    Failures of `generate` and `probe` are entries of the list they return, one per prompt, and never exceptions.
+    """
 
     @property
     def facts(self) -> EngineFacts:
@@ -111,7 +121,10 @@ class Engine(Protocol):
         ...
 
     async def start(self, labels: Sequence[str]) -> None:
-        """Load the model and resolve `labels` to single tokens.
+        """Load the model and resolve `labels` to single tokens after the chat template's cue for the reply.
+
+        A label of several tokens is skipped, with a log line, where another variant of its answer (by the judge card)
+        remains.
 
         Raises:
             EngineStartError: With one line that says what to do.

@@ -88,7 +88,8 @@ class TransformersEngine:
     async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[LabelReading | EngineError]:
         """Read label log-probabilities after every prompt with one forward pass."""
         if not any(label in self._labels for label in labels):
-            raise EngineError(f"none of the labels {list(labels)} was resolved at start", retryable=False)
+            unknown = EngineError(f"none of the labels {list(labels)} was resolved at start", retryable=False)
+            return [unknown for _ in prompts]
         readings: list[LabelReading | EngineError] = await self._submit(
             [_Job(prompt, None) for prompt in prompts], "probe"
         )
@@ -120,9 +121,12 @@ class TransformersEngine:
         self._model = None
 
     async def _submit(self, jobs: Sequence[_Job], kind: str) -> list[Any]:
-        if self._batcher is None:
-            raise EngineDeadError("the engine is not running")
-        tickets = self._batcher.submit(jobs, kind)
+        try:
+            if self._batcher is None:
+                raise EngineDeadError("the engine is not running")
+            tickets = self._batcher.submit(jobs, kind)
+        except EngineDeadError as error:
+            return [error for _ in jobs]
         futures = [asyncio.wrap_future(ticket.future) for ticket in tickets]
         results = await asyncio.gather(*futures, return_exceptions=True)
         for result in results:
@@ -134,6 +138,7 @@ class TransformersEngine:
         checkpoint = find_checkpoint(self._model_name)
         try:
             import torch
+            import transformers
             from transformers import AutoModelForImageTextToText
         except (ImportError, OSError, RuntimeError) as error:
             raise EngineStartError(f"transformers cannot be imported: {first_line(error)}") from None
@@ -145,6 +150,7 @@ class TransformersEngine:
         dtype = self._options.dtype
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
+        transformers.utils.logging.disable_progress_bar()
         try:
             model: Any = AutoModelForImageTextToText.from_pretrained(
                 str(checkpoint), dtype=getattr(torch, dtype), local_files_only=True, attn_implementation="sdpa"

@@ -113,7 +113,8 @@ class VllmEngine:
 
         tokens = {label: self._labels[label] for label in labels if label in self._labels}
         if not tokens:
-            raise EngineError(f"none of the labels {list(labels)} was resolved at start", retryable=False)
+            unknown = EngineError(f"none of the labels {list(labels)} was resolved at start", retryable=False)
+            return [unknown for _ in prompts]
         # Never `logprobs=k` beside this on one engine: where Triton is absent, vLLM's runner would mix the two up.
         parameters = SamplingParams(
             max_tokens=1,

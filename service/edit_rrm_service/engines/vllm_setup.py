@@ -50,11 +50,12 @@ def prepare_process() -> None:
     """Set what vLLM reads at import. Values an operator has set win."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # for the processes it spawns; ours is set in _quieten
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    logging.getLogger("vllm.triton_utils.importing").addFilter(_drop_noise)  # speaks before there is any handler
 
 
 def start_environment(*, on_cpu: bool) -> Mapping[str, str]:
     """Variables for the processes vLLM spawns, where an operator has not set them."""
-    wanted = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    wanted = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     if on_cpu:
         # Without dynamo the sampler's helpers run as written: otherwise the first request compiles them with a C++
         # compiler (25 s measured, and none may be installed). One core is left to the service: with as many OpenMP
@@ -121,11 +122,10 @@ def _quieten() -> None:
         handler.close()
     logger.propagate = True
     logger.setLevel(logging.WARNING)
-    if not any(isinstance(item, _DropNoise) for item in logging.getLogger("vllm").filters):
-        for name in ("vllm", *(name for name in logging.root.manager.loggerDict if name.startswith("vllm."))):
-            logging.getLogger(name).addFilter(_DropNoise())
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "vllm"]:
+        # Filters of a logger don't see what reaches it from below, so each gets one; the same one is added only once.
+        logging.getLogger(name).addFilter(_drop_noise)
 
 
-class _DropNoise(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(_NOISE)
+def _drop_noise(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_NOISE)

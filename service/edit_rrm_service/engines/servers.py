@@ -1,0 +1,194 @@
+"""Several servers of one model: which one a prompt goes to, when one is left alone, and what a failure means."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from edit_rrm_service.engines.base import EngineError
+from edit_rrm_service.engines.options import EngineOptions
+
+_logger = logging.getLogger(__name__)
+
+_BACKOFF_S = 0.25
+_BACKOFF_MAX_S = 8.0
+_EJECT_DOUBLINGS = 3
+_BUSY = frozenset({408, 409, 425, 429})
+"""Statuses that ask for another try and say nothing against the server."""
+
+
+class StatusError(EngineError):
+    """A server answered with an error that another try won't change."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        hint = "; check the API key" if status in (401, 403) else ""
+        super().__init__(f"the server answered {status}: {error.get('message') or 'no message'}{hint}", retryable=False)
+        self.status = status
+        self.error = error
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One base URL and how it has been doing."""
+
+    url: str
+    failures: int = 0
+    """In a row."""
+    ejected_until: float = 0.0
+
+
+class _TryAnotherError(Exception):
+    """An attempt failed in a way that another server, or a later attempt, may not."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Servers:
+    """Sends requests to one of several servers.
+
+    A prompt's key decides its server by rendezvous hashing, so that prompts with a shared prefix meet on the server
+    that has it cached, and only the keys of a failed server move. A server that fails is left alone for a while, longer
+    every time; if all are, they are tried anyway, for there is nothing to lose.
+    """
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Any] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.all = [Server(url.rstrip("/")) for url in dict.fromkeys(options.base_urls)]
+        self._options = options
+        self._clock = clock
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._slots = asyncio.Semaphore(options.max_connections)
+        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+        self._client = httpx2.AsyncClient(
+            headers=headers,
+            timeout=None,  # every attempt has one limit of its own, from its first byte to its last
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=options.max_connections),
+            transport=transport,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    def order(self, key: bytes) -> list[Server]:
+        """Servers for a key, best first: those in use by rendezvous hash, then the ejected ones, soonest back first."""
+        now = self._clock()
+        ranked = sorted(self.all, key=lambda server: hashlib.sha256(server.url.encode() + b"\0" + key).digest())
+        return sorted(ranked, key=lambda server: max(0.0, server.ejected_until - now))
+
+    async def request(self, method: str, path: str, *, key: bytes = b"", body: Any = None) -> Any:
+        """Send a request and return the JSON of its reply, trying other servers where that can help.
+
+        Raises:
+            StatusError: The request itself is at fault.
+            EngineError: Every attempt failed.
+        """
+        tried: list[Server] = []
+        reasons: list[str] = []
+        for attempt in range(self._options.max_attempts):
+            candidates = self.order(key)
+            server = next((item for item in candidates if item not in tried), None)
+            if server is None:  # all were tried: start another round, but not with the one that has just failed
+                server = next((item for item in candidates if item is not tried[-1]), candidates[0])
+                tried = tried[-1:]
+            tried.append(server)
+            try:
+                async with self._slots:
+                    return await self.attempt(server, method, path, body=body)
+            except _TryAnotherError as error:
+                reasons.append(str(error))
+                if attempt + 1 < self._options.max_attempts:
+                    ceiling = min(_BACKOFF_MAX_S, _BACKOFF_S * 2**attempt)
+                    await self._sleep(self._rng.uniform(0.0, ceiling) + min(error.wait_s, _BACKOFF_MAX_S))
+        raise EngineError(f"no server answered after {len(reasons)} attempts: {'; '.join(dict.fromkeys(reasons))}")
+
+    async def attempt(self, server: Server, method: str, path: str, *, body: Any = None) -> Any:
+        """Send a request to one server, once. `path` starting with a slash leaves out the base URL's `/v1`."""
+        url = server.url.removesuffix("/v1") + path if path.startswith("/") else f"{server.url}/{path}"
+        try:
+            async with asyncio.timeout(self._options.request_timeout_s):
+                reply = await self._client.request(method, url, json=body)
+        except TimeoutError:
+            self._failed(server)
+            raise _TryAnotherError(f"{server.url}: no answer in {self._options.request_timeout_s:g} s") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            self._failed(server)
+            raise _TryAnotherError(f"{server.url}: {type(error).__name__} {error}".rstrip()) from None
+        if reply.status_code in _BUSY:
+            wait_s = _seconds(reply.headers.get("retry-after"))
+            raise _TryAnotherError(f"{server.url}: busy ({reply.status_code})", wait_s=wait_s)
+        if reply.status_code >= 500:
+            self._failed(server)
+            raise _TryAnotherError(f"{server.url}: {reply.status_code} {_error(reply).get('message', '')}".rstrip())
+        self._answered(server)
+        if reply.status_code >= 400:
+            raise StatusError(reply.status_code, _error(reply))
+        try:
+            return reply.json()
+        except ValueError:
+            raise StatusError(reply.status_code, {"message": f"{url} did not return JSON"}) from None
+
+    async def try_each(self, method: str, path: str) -> dict[Server, Any]:
+        """Ask every server once; a reply, or the `EngineError` or reason why there is none, for each."""
+
+        async def one(server: Server) -> Any:
+            try:
+                return await self.attempt(server, method, path)
+            except StatusError as error:
+                return error
+            except _TryAnotherError as error:
+                return EngineError(str(error))
+
+        replies = await asyncio.gather(*(one(server) for server in self.all))
+        return dict(zip(self.all, replies, strict=True))
+
+    def _failed(self, server: Server) -> None:
+        if self._clock() < server.ejected_until:
+            return  # one of several requests that were under way when it failed
+        pause = self._options.eject_s * 2 ** min(server.failures, _EJECT_DOUBLINGS)
+        server.failures += 1
+        server.ejected_until = self._clock() + pause
+        _logger.warning("%s failed %d time(s) in a row and is left alone for %g s", server.url, server.failures, pause)
+
+    def _answered(self, server: Server) -> None:
+        if server.failures:
+            _logger.warning("%s answers again", server.url)
+        server.failures = 0
+        server.ejected_until = 0.0
+
+
+def _error(reply: httpx2.Response) -> Mapping[str, Any]:
+    """Find the error object in OpenAI's shape, vLLM's older flat one, or neither."""
+    try:
+        body = reply.json()
+    except ValueError:
+        return {"message": reply.text[:200]}
+    if not isinstance(body, dict):
+        return {"message": reply.text[:200]}
+    error = body.get("error", body)
+    return error if isinstance(error, dict) else {"message": str(error)}
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        return max(0.0, float(retry_after or 0.0))
+    except ValueError:
+        return 0.0  # an HTTP date; the jittered pause has to do
