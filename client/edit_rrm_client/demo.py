@@ -1,0 +1,117 @@
+"""`make demo`: serve the shipped judge, have it judge three edits over HTTP, and draw what it said.
+
+Exits 0 only if the good edit scores higher than the one with collateral damage, and that one higher than the untouched
+copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import httpx2
+from edit_rrm.verdicts import Reward
+from rich.console import Console
+from rich.table import Table
+
+from edit_rrm_client.local import LocalServiceError, local_service
+from edit_rrm_client.report import draw_report
+
+_EXAMPLES = files("edit_rrm_client").joinpath("examples")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One of the demo's edits."""
+
+    name: str
+    edited: bytes
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m edit_rrm_client.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="where report.png and server.log go")
+    parser.add_argument("--engine", default="vllm", help="vllm (default), transformers or auto")
+    parser.add_argument("--mode", default="think", choices=("think", "probe"))
+    parser.add_argument("--url", help="a running service to use instead of starting one")
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+
+    index = json.loads(_EXAMPLES.joinpath("examples.json").read_text(encoding="utf-8"))
+    source = _EXAMPLES.joinpath(index["source"]).read_bytes()
+    edits = [Example(row["name"], _EXAMPLES.joinpath(row["edited"]).read_bytes()) for row in index["edits"]]
+    if options.url:
+        rewards = _judge(options.url, index["instruction"], source, edits, options.mode)
+    else:
+        log = options.out / "server.log"
+        console.print(f"starting the service (log: {log})")
+        try:
+            with local_service(("--engine", options.engine), log=log) as url:
+                rewards = _judge(url, index["instruction"], source, edits, options.mode)
+        except LocalServiceError as error:
+            console.print(str(error), markup=False)
+            return 1
+
+    for example, reward in zip(edits, rewards, strict=True):
+        _show(console, index["instruction"], example, reward)
+    draw_report(index["instruction"], source, [(e.name, e.edited, r) for e, r in zip(edits, rewards, strict=True)]).save(
+        options.out / "report.png"
+    )
+    console.print(f"picture: {options.out / 'report.png'}")
+    return _verdict(console, edits, rewards)
+
+
+def _verdict(console: Console, edits: list[Example], rewards: list[Reward]) -> int:
+    unscored = [f"{e.name} ({r.outcome.value})" for e, r in zip(edits, rewards, strict=True) if r.score is None]
+    if unscored:
+        console.print(f"[red]not scored: {', '.join(unscored)}[/red]")
+        return 1
+    scores = [reward.score for reward in rewards if reward.score is not None]
+    order = " > ".join(f"{e.name} {score:g}" for e, score in zip(edits, scores, strict=True))
+    if all(better > worse for better, worse in zip(scores, scores[1:], strict=False)):
+        console.print(f"[green]as it should be: {order}[/green]")
+        return 0
+    console.print(f"[red]wrong order, expected {order}[/red]")
+    return 1
+
+
+def _judge(url: str, instruction: str, source: bytes, edits: list[Example], mode: str) -> list[Reward]:
+    rewards = []
+    with httpx2.Client(base_url=url, timeout=120.0) as client:
+        for example in edits:
+            reply = client.post(
+                "/v1/reward",
+                data={"instruction": instruction, "mode": mode},
+                files={"source": ("source.png", source), "edited": (f"{example.name}.png", example.edited)},
+            )
+            if reply.is_error:
+                raise SystemExit(f"{example.name}: HTTP {reply.status_code}: {reply.text}")
+            rewards.append(Reward.model_validate_json(reply.content))
+    return rewards
+
+
+def _show(console: Console, instruction: str, example: Example, reward: Reward) -> None:
+    score = "not scored" if reward.score is None else f"score {reward.score:g}, reward {reward.reward:g}"
+    table = Table(title=f"{instruction!r}: {example.name}: {score}", title_justify="left")
+    for heading in ("category", "principle", "verdict", "why"):
+        table.add_column(heading)
+    for verdict in reward.verdicts:
+        table.add_row(
+            verdict.principle.category.value.replace("_", " "),
+            verdict.principle.question,
+            "[green]yes[/green]" if verdict.passed else "[red]no[/red]",
+            verdict.rationale or ("" if verdict.probability is None else f"P(yes) {verdict.probability:.2f}"),
+        )
+    console.print(table)
+    if reward.error is not None:
+        console.print(f"[red]{reward.outcome.value}: {reward.error.message}[/red]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Bytes -> safe RGB images, and their digests.
+
+Everything that can be refused is refused from the header, before a pixel is decoded. What is decoded comes out as the
+judge sees it: first frame, upright (EXIF), on white where transparent, eight bits of RGB. Colour profiles are ignored,
+as the models' own processors do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from edit_rrm.card import ImageBudget
+from PIL import Image, ImageOps
+
+from edit_rrm_service.engines.base import EngineImage
+
+PREPROCESSING = "edit-rrm-image-1"
+"""Version of everything in this file that can change a pixel; part of every digest and of the identity."""
+
+_FORMATS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
+_ACCEPTED = "send a PNG, JPEG or WebP file"
+
+
+class ImageError(ValueError):
+    """An image that cannot be judged; the message says why and what to send instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an uploaded image may be."""
+
+    max_bytes: int = 12 * 2**20
+    max_pixels: int = 4096 * 4096
+    min_side: int = 8
+    """Shortest side accepted, in pixels."""
+    max_aspect: float = 20.0
+    """Longest side over shortest."""
+
+
+def image_format(data: bytes) -> str | None:
+    """The accepted format a file's first bytes belong to: `PNG`, `JPEG`, `WEBP` or None."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for name, magic in _FORMATS.items() if data.startswith(magic)), None)
+
+
+def decode_image(data: bytes, limits: ImageLimits) -> Image.Image:
+    """Check and decode an image file. Blocking: call it off the event loop.
+
+    Raises:
+        ImageError: The bytes are no accepted image, or one beyond the limits.
+    """
+    if not data:
+        raise ImageError(f"the image is empty; {_ACCEPTED}")
+    if len(data) > limits.max_bytes:
+        raise ImageError(f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted")
+    kind = image_format(data)
+    if kind is None:
+        raise ImageError(f"the file is not an image of an accepted format; {_ACCEPTED}")
+    try:
+        with warnings.catch_warnings():
+            # A size that only makes Pillow warn is beyond our own limit anyway, and is reported as such below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(data), formats=(kind,)) as image:
+                _check_size(image.size, limits)
+                image.seek(0)
+                image.load()
+                return _flatten(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"the image is too large; at most {limits.max_pixels:,} pixels are accepted") from None
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        raise ImageError(f"the {kind} file is damaged or incomplete ({error}); send it whole") from error
+
+
+def fit_image(image: Image.Image, budget: ImageBudget) -> EngineImage:
+    """Scale an RGB image into the judge's pixel budget, keeping its aspect, and digest the result. Blocking."""
+    width, height = image.size
+    area = width * height
+    if not budget.min_pixels <= area <= budget.max_pixels:
+        target = budget.max_pixels if area > budget.max_pixels else budget.min_pixels
+        factor = math.sqrt(target / area)
+        # Downscaling must not end above the budget, nor upscaling below it.
+        rounded = math.floor if factor < 1 else math.ceil
+        size = (max(1, rounded(width * factor)), max(1, rounded(height * factor)))
+        image = image.resize(size, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC)
+    return EngineImage(image, pixel_digest(image))
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """SHA-256 (hex) over an RGB image's size and pixels, and over how they came about."""
+    digest = hashlib.sha256(f"{PREPROCESSING}:{image.width}x{image.height}:".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise ImageError(f"the image is {width} x {height}; at most {limits.max_pixels:,} pixels are accepted, scale it down")
+    if min(size) < limits.min_side:
+        raise ImageError(f"the image is {width} x {height}; each side needs at least {limits.min_side} pixels")
+    if max(size) > limits.max_aspect * min(size):
+        raise ImageError(f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other")
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Eight bits of RGB on white."""
+    if image.mode.startswith("I"):
+        # 16-bit grey: Pillow's own conversion would clip instead of scaling.
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257.0).clip(0, 255).round().astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    return image.convert("RGB")

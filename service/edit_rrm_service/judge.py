@@ -1,0 +1,321 @@
+"""The judge: decompose -> verify -> aggregate, over an engine.
+
+Prompts of a group share everything up to the edited image, and the probes of one edit everything up to the question, so
+that engines compute the shared prefix once. Each edit ends in its own outcome; one bad edit costs that edit alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from edit_rrm.aggregation import aggregate, average
+from edit_rrm.card import JudgeCard
+from edit_rrm.grammar import Failure, Judgement, parse_judgement, parse_principles
+from edit_rrm.principles import Principle
+from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt
+from edit_rrm.verdicts import SCORE_MAX, Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
+
+from edit_rrm_service.engines.base import Completion, Engine, EngineError, EngineImage, LabelReading, Prompt, Sampling
+from edit_rrm_service.errors import UnscoredError
+from edit_rrm_service.metrics import Metrics
+from edit_rrm_service.readings import verdict_from_logprobs
+from edit_rrm_service.singleflight import SingleFlight
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to judge: the request's wishes with the card's defaults filled in."""
+
+    mode: Mode
+    aggregation: Aggregation
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """Principles of one instruction, and what it cost to find them."""
+
+    principles: tuple[Principle, ...]
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Verdicts on one edit, before aggregation."""
+
+    verdicts: tuple[Verdict, ...]
+    usage: Usage
+    reasoning: str | None = None
+    scores: tuple[float, ...] = ()
+    """Scores the judge wrote, one per sample; empty for `probe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What all edits of one request have in common."""
+
+    instruction: str
+    source: EngineImage
+    options: Options
+    principles: tuple[Principle, ...] | None
+    request_id: str
+    identity: str
+    deadline: float
+    """Event-loop time by which everything has to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """Rewards of a group in order, and what they were judged by."""
+
+    rewards: tuple[Reward, ...]
+    principles: tuple[Principle, ...] | None
+    usage: Usage
+    timing_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Judge:
+    """Judges edits with one engine, one judge card and one prompt set."""
+
+    def __init__(self, engine: Engine, card: JudgeCard, prompts: PromptSet, metrics: Metrics) -> None:
+        self._engine = engine
+        self._card = card
+        self._prompts = prompts
+        self._metrics = metrics
+        self._decompositions: SingleFlight[Decomposition] = SingleFlight()
+
+    async def decompose(self, instruction: str, source: EngineImage, deadline: float) -> Decomposition:
+        """Break an instruction into principles. Concurrent calls for the same edit share one generation.
+
+        Raises:
+            UnscoredError: There are no principles to judge by; the outcome says why.
+        """
+        work = self._decompositions.run((instruction, source.digest), lambda: self._decompose(instruction, source))
+        decomposition, shared = await _before(deadline, work)
+        return replace(decomposition, usage=Usage()) if shared else decomposition
+
+    async def verify(self, call: Call, edited: EngineImage) -> Verified:
+        """Check the call's principles on one edit.
+
+        Raises:
+            UnscoredError: The judge's answer is not a judgement; the outcome says why.
+        """
+        assert call.principles is not None, "verify needs principles"
+        return await _before(call.deadline, self._verify(call, call.principles, edited))
+
+    async def rewards(self, call: Call, edits: Sequence[EngineImage | ErrorDetail]) -> GroupResult:
+        """Judge a group of edits of one source.
+
+        Args:
+            call: The request.
+            edits: Images, or why there is none; an error becomes that item's `bad_image` outcome.
+        """
+        started = time.perf_counter()
+        usage = Usage()
+        timing: dict[str, float] = {}
+        if call.principles is None and any(isinstance(edit, EngineImage) for edit in edits):
+            try:
+                decomposition = await self.decompose(call.instruction, call.source, call.deadline)
+            except UnscoredError as error:
+                error = UnscoredError(error.outcome, f"decomposing the instruction: {error.message}", code=error.code)
+                failed = [self._bad(call, edit) if isinstance(edit, ErrorDetail) else self._unscored(call, error) for edit in edits]
+                return GroupResult(tuple(failed), None, usage, timing)
+            call = replace(call, principles=decomposition.principles)
+            usage = decomposition.usage
+            timing["decompose"] = (time.perf_counter() - started) * 1e3
+        # Tasks start in order, so the engine sees the group in order: all work on one edit, then on the next.
+        tasks = [asyncio.ensure_future(self._reward(call, edit)) for edit in edits]
+        try:
+            rewards = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for reward in rewards:
+            usage = usage + reward.usage
+        timing["total"] = (time.perf_counter() - started) * 1e3
+        return GroupResult(tuple(rewards), call.principles, usage, timing)
+
+    async def _reward(self, call: Call, edit: EngineImage | ErrorDetail) -> Reward:
+        if isinstance(edit, ErrorDetail):
+            return self._bad(call, edit)
+        assert call.principles is not None
+        started = time.perf_counter()
+        try:
+            verified = await self.verify(call, edit)
+        except UnscoredError as error:
+            return self._unscored(call, error)
+        options = call.options
+        written = statistics.fmean(verified.scores) if verified.scores else None
+        score = aggregate(verified.verdicts, options.aggregation, model_score=written)
+        spread = statistics.stdev(verified.scores) if len(verified.scores) > 1 else None
+        self._metrics.scored(options.mode, score, verified.verdicts)
+        return Reward(
+            outcome=Outcome.SCORED,
+            score=score,
+            reward=score / SCORE_MAX,
+            average=average(verified.verdicts),
+            aggregation=options.aggregation,
+            mode=options.mode,
+            verdicts=verified.verdicts,
+            reasoning=verified.reasoning,
+            samples=max(1, len(verified.scores)),
+            score_std=spread,
+            request_id=call.request_id,
+            identity=call.identity,
+            usage=verified.usage,
+            timing_ms={"verify": (time.perf_counter() - started) * 1e3},
+        )
+
+    async def _decompose(self, instruction: str, source: EngineImage) -> Decomposition:
+        started = time.perf_counter()
+        prompt = _bind(self._prompts.decompose(instruction), source, None)
+        sampling = Sampling(self._card.sampling.decompose_max_tokens, 0.0)
+        completion = _completed((await self._engine.generate([prompt], sampling))[0])
+        principles = parse_principles(completion.text, truncated=completion.finish_reason == "length")
+        if isinstance(principles, Failure):
+            self._metrics.unread("decompose", principles.kind)
+            raise UnscoredError(principles.outcome, principles.message, code=principles.outcome.value)
+        seconds = time.perf_counter() - started
+        self._metrics.stage("decompose", seconds)
+        return Decomposition(principles, _usage(completion), seconds)
+
+    async def _verify(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
+        started = time.perf_counter()
+        if call.options.mode is Mode.PROBE:
+            verified = await self._probe(call, principles, edited)
+        else:
+            verified = await self._think(call, principles, edited)
+        self._metrics.stage(call.options.mode.value, time.perf_counter() - started)
+        return verified
+
+    async def _think(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
+        options = call.options
+        prompt = _bind(self._prompts.think(call.instruction, principles), call.source, edited)
+        limit = self._card.sampling.think_max_tokens
+        replies = await asyncio.gather(
+            *(
+                self._engine.generate([prompt], Sampling(limit, options.temperature, options.top_p, seed))
+                for seed in _seeds(options)
+            )
+        )
+        completions = [_completed(reply[0]) for reply in replies]
+        judgements = [self._read(completion, principles) for completion in completions]
+        usage = sum((_usage(completion) for completion in completions), Usage())
+        first = judgements[0]
+        share = [statistics.fmean(judgement.passed[index] for judgement in judgements) for index in range(len(principles))]
+        verdicts = tuple(
+            Verdict(
+                principle=principle,
+                passed=share[index] >= 0.5,
+                probability=share[index] if len(judgements) > 1 else None,
+                rationale=first.rationales[index],
+            )
+            for index, principle in enumerate(principles)
+        )
+        return Verified(verdicts, usage, first.reasoning, tuple(judgement.score for judgement in judgements))
+
+    async def _probe(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
+        labels = (*self._card.labels.yes, *self._card.labels.no)
+        prompts = [
+            _bind(self._prompts.probe(call.instruction, principles, index), call.source, edited)
+            for index in range(len(principles))
+        ]
+        readings = await self._engine.probe(prompts, labels)
+        verdicts: list[Verdict] = []
+        usage = Usage()
+        for principle, reading in zip(principles, readings, strict=True):
+            if isinstance(reading, EngineError):
+                raise UnscoredError(Outcome.ENGINE_ERROR, str(reading), retryable=reading.retryable)
+            usage = usage + _usage(reading)
+            verdicts.append(
+                verdict_from_logprobs(principle, reading.logprobs, self._card.labels, self._card.label_mass_floor)
+            )
+        return Verified(tuple(verdicts), usage)
+
+    def _read(self, completion: Completion, principles: Sequence[Principle]) -> Judgement:
+        judgement = parse_judgement(completion.text, principles, truncated=completion.finish_reason == "length")
+        if isinstance(judgement, Failure):
+            self._metrics.unread("think", judgement.kind)
+            raise UnscoredError(judgement.outcome, judgement.message)
+        return judgement
+
+    def _unscored(self, call: Call, error: UnscoredError) -> Reward:
+        self._metrics.outcome(error.outcome)
+        return Reward(
+            outcome=error.outcome,
+            mode=call.options.mode,
+            request_id=call.request_id,
+            identity=call.identity,
+            error=error.detail(call.request_id),
+        )
+
+    def _bad(self, call: Call, error: ErrorDetail) -> Reward:
+        self._metrics.outcome(Outcome.BAD_IMAGE)
+        return Reward(
+            outcome=Outcome.BAD_IMAGE,
+            mode=call.options.mode,
+            request_id=call.request_id,
+            identity=call.identity,
+            error=error,
+        )
+
+
+def _seeds(options: Options) -> list[int | None]:
+    """One seed per sample: consecutive from the request's, so that repeating a request repeats its samples."""
+    if options.seed is None:
+        return [None] * options.samples
+    return [options.seed + index for index in range(options.samples)]
+
+
+def _bind(rendered: RenderedPrompt, source: EngineImage, edited: EngineImage | None) -> Prompt:
+    parts: list[str | EngineImage] = []
+    for part in rendered.parts:
+        if isinstance(part, ImagePart):
+            image = source if part.role == "source" else edited
+            assert image is not None, "the prompt shows an edited image where there is none"
+            parts.append(image)
+        else:
+            parts.append(part.text)
+    return Prompt(rendered.system, tuple(parts))
+
+
+def _completed(reply: Completion | EngineError) -> Completion:
+    if isinstance(reply, EngineError):
+        raise UnscoredError(Outcome.ENGINE_ERROR, str(reply), retryable=reply.retryable)
+    if reply.finish_reason == "refused":
+        raise UnscoredError(Outcome.REFUSED, "the judge's server refused to judge this edit")
+    return reply
+
+
+def _usage(reply: Completion | LabelReading) -> Usage:
+    written = reply.completion_tokens if isinstance(reply, Completion) else 0
+    return Usage(
+        prompt_tokens=reply.prompt_tokens,
+        cached_tokens=reply.cached_tokens,
+        completion_tokens=written,
+        engine_calls=1,
+    )
+
+
+async def _before(deadline: float, work: Coroutine[Any, Any, T]) -> T:
+    """Await work until a point in event-loop time; running over it cancels the work.
+
+    Raises:
+        UnscoredError: `timed_out`.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await work
+    except TimeoutError:
+        raise UnscoredError(Outcome.TIMED_OUT, "the deadline passed before the judge was done; allow more time") from None

@@ -1,0 +1,98 @@
+"""Settings: `EDIT_RRM_*` environment variables, with the same names as the flags of `edit-rrm serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from edit_rrm_service.engines.options import DType, EngineName, EngineOptions
+from edit_rrm_service.images import ImageLimits
+
+SHIPPED_JUDGE = Path(__file__).parent / "judges" / "nano"
+"""The judge that comes with the package."""
+
+Listed = Annotated[tuple[str, ...], NoDecode]
+"""Comma-separated in an environment variable."""
+
+
+class Settings(BaseSettings):
+    """How to serve. Flags win over environment variables, and those over the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="EDIT_RRM_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one."""
+
+    model: str = str(SHIPPED_JUDGE)
+    """Checkpoint folder or hub name; the shipped judge by default."""
+    engine: EngineName = "auto"
+    """`auto` takes vLLM where it imports, else transformers; `openai` needs base URLs."""
+    dtype: DType = "auto"
+    max_model_len: int | None = Field(default=None, ge=64)
+    gpu_memory_utilization: float = Field(default=0.9, gt=0.0, le=1.0)
+    kv_cache_gib: float = Field(default=1.0, gt=0.0)
+    """vLLM on a CPU: memory for the KV cache, in GiB."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    device: str = "auto"
+    """Engine `transformers`: cpu, cuda or cuda:N."""
+    base_urls: Listed = ()
+    """Engine `openai`: servers of the same model, comma-separated."""
+    upstream_api_key: str | None = Field(default=None, repr=False)
+    """Engine `openai`: bearer token for those servers."""
+
+    api_key_hashes: Listed = ()
+    """SHA-256 (hex) of every accepted API key, comma-separated; empty lets everybody in. `edit-rrm hash-key` makes them."""
+    metrics_need_key: bool = False
+    """Whether /metrics asks for a key too."""
+
+    max_body_bytes: int = Field(default=48 * 2**20, ge=1024)
+    max_image_bytes: int = Field(default=12 * 2**20, ge=1024)
+    max_image_pixels: int = Field(default=4096 * 4096, ge=64)
+    min_image_side: int = Field(default=8, ge=1)
+    max_image_aspect: float = Field(default=20.0, ge=1.0)
+    max_edits: int = Field(default=128, ge=1, le=128)
+    """Most edits in one request."""
+    max_in_flight: int = Field(default=512, ge=1)
+    """Most edits being judged at a time; more are refused with 429."""
+    default_deadline_ms: int = Field(default=600_000, ge=1)
+    """Time a request may take where it sends no X-Deadline-Ms."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("base_urls", "api_key_hashes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_key_hashes")
+    @classmethod
+    def _are_digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for digest in value:
+            if len(digest) != 64 or not all(char in "0123456789abcdef" for char in digest):
+                raise ValueError("API keys are given as SHA-256 in lower-case hex; make one with: edit-rrm hash-key")
+        return value
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What an uploaded image may be."""
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels, self.min_image_side, self.max_image_aspect)
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """The engine's share of the settings."""
+        return EngineOptions(
+            dtype=self.dtype,
+            max_model_len=self.max_model_len,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            kv_cache_gib=self.kv_cache_gib,
+            tensor_parallel_size=self.tensor_parallel_size,
+            device=self.device,
+            base_urls=self.base_urls,
+            api_key=self.upstream_api_key,
+        )

@@ -1,0 +1,138 @@
+"""Checkpoints and engines, built once per session. Starting vLLM takes half a minute, so tests share what they can."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+from edit_rrm.card import JudgeCard
+from edit_rrm_service.engines.checkpoint import judge_card
+from edit_rrm_service.engines.options import EngineOptions
+from edit_rrm_service.engines.transformers import TransformersEngine
+from edit_rrm_service.engines.vllm import VllmEngine
+
+from tests.engines import checkpoints, prompts
+
+SHIPPED = Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano"
+FLOAT32 = EngineOptions(dtype="float32", device="cpu", max_num_seqs=64, kv_cache_gib=0.25)
+_START_LIMIT_S = 180.0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A checkpoint and how it is talked to."""
+
+    path: Path
+    card: JudgeCard
+    shipped: bool
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `vllm serve`."""
+
+    base_url: str
+    api_key: str
+    judge: Judge
+
+
+@pytest.fixture(scope="session")
+def qwen2_5_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.build_qwen2_5_vl(tmp_path_factory.mktemp("qwen2_5_vl"))
+
+
+@pytest.fixture(scope="session")
+def qwen3_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.build_qwen3_vl(tmp_path_factory.mktemp("qwen3_vl"))
+
+
+@pytest.fixture(scope="session", params=["qwen2_5_vl", "qwen3_vl"])
+def checkpoint(request: pytest.FixtureRequest) -> Path:
+    """Each kind of checkpoint in turn."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+@pytest.fixture(scope="session")
+def judge(qwen2_5_vl: Path) -> Judge:
+    """The shipped judge; a random-weight Qwen2.5-VL in a tree that does not hold one."""
+    if (SHIPPED / "config.json").is_file():
+        return Judge(SHIPPED, judge_card(SHIPPED), shipped=True)
+    return Judge(qwen2_5_vl, prompts.card(), shipped=False)
+
+
+@pytest.fixture(scope="session")
+async def vllm_engine(judge: Judge) -> AsyncIterator[VllmEngine]:
+    engine = VllmEngine(str(judge.path), judge.card, FLOAT32)
+    await engine.start(prompts.LABELS)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+async def transformers_engine(judge: Judge) -> AsyncIterator[TransformersEngine]:
+    engine = TransformersEngine(str(judge.path), judge.card, FLOAT32)
+    await engine.start(prompts.LABELS)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+def served(qwen3_vl: Path) -> Iterator[Served]:
+    """A real `vllm serve` of the random-weight Qwen3-VL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    size = {"shortest_edge": prompts.SIDE**2, "longest_edge": prompts.SIDE**2}
+    arguments = {
+        "model": str(qwen3_vl),
+        "served-model-name": "babble",
+        "host": "127.0.0.1",
+        "port": str(port),
+        "api-key": "a-key",
+        "dtype": "float32",
+        "block-size": "32",
+        "max-model-len": "2048",
+        "max-num-seqs": "32",
+        "max-num-batched-tokens": "4096",
+        "kv-cache-memory-bytes": str(2**28),
+        "limit-mm-per-prompt": json.dumps({"image": 2, "video": 0}),
+        "mm-processor-kwargs": json.dumps({"size": size}),
+        "distributed-executor-backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    }
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
+    command += ["--enable-prompt-tokens-details", "--disable-log-stats"]
+    command += [item for name, value in arguments.items() for item in (f"--{name}", value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_ready(process, f"http://127.0.0.1:{port}/health", log)
+            yield Served(f"http://127.0.0.1:{port}/v1", "a-key", Judge(qwen3_vl, prompts.card(), shipped=False))
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: object) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx2.get(url).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.25)
+    log.seek(0)  # type: ignore[attr-defined]  # a file object has it
+    pytest.fail(f"vllm serve did not start:\n{log.read().decode()[-4_000:]}")  # type: ignore[attr-defined]  # likewise

@@ -1,0 +1,66 @@
+"""A served judge as the evaluations see it: over HTTP, through the client, like any trainer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from edit_rrm.principles import Principle
+from edit_rrm.verdicts import Mode, Outcome, Reward
+from edit_rrm_client import RewardClient, RewardClientError
+from edit_rrm_client.local import local_service
+from PIL import Image
+
+from edit_rrm_training.shapes import Sample
+
+
+class ServedJudge:
+    """Asks a running service about samples of the shapes world."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        """Connect to a service; use as a context manager."""
+        self._client = RewardClient(url, api_key=api_key, timeout=600.0)
+
+    def __enter__(self) -> ServedJudge:
+        """Return the judge."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def verify(self, sample: Sample, principles: Sequence[Principle], mode: Mode) -> Reward:
+        """Judge a sample's edit by the given principles."""
+        source, edited = Image.fromarray(sample.source_pixels()), Image.fromarray(sample.edited_pixels())
+        # The group endpoint answers every outcome with 200, so that an unscored edit is a result and not an exception.
+        return self._client.rewards(sample.instruction, source, [edited], principles=principles, mode=mode).results[0]
+
+    def decompose(self, sample: Sample) -> tuple[Principle, ...] | Outcome:
+        """Break a sample's instruction into principles, or say what came instead."""
+        try:
+            return self._client.decompose(sample.instruction, Image.fromarray(sample.source_pixels())).principles
+        except RewardClientError as error:
+            if error.code in {outcome.value for outcome in Outcome}:
+                return Outcome(error.code)
+            raise
+
+    def identity(self) -> str:
+        """Hash of what exactly is judging."""
+        return self._client.identity().identity
+
+
+@contextmanager
+def serving(url: str | None, model: str | None, engine: str) -> Iterator[str]:
+    """The URL given, or that of a service started for the occasion."""
+    if url is not None:
+        yield url
+        return
+    arguments = ["--engine", engine, *([] if model is None else ["--model", model])]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_service(arguments, log=Path(folder) / "server.log") as started,
+    ):
+        yield started

@@ -1,0 +1,38 @@
+"""Recipes: YAML files that say what a training run does."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edit_rrm_training.judge.sft import SftRecipe
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that ship with the package."""
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in files(__name__).iterdir() if item.name.endswith(".yaml")))
+
+
+def load_recipe(name: str, **overrides: Any) -> SftRecipe:
+    """Read a recipe by name, or from a YAML file.
+
+    Raises:
+        ValueError: There is no such recipe or file, or it has fields that no recipe has; the message says which.
+    """
+    path = Path(name)
+    if name in recipe_names():
+        text = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        raise ValueError(f"no recipe {name!r}: it is neither a file nor one of {', '.join(recipe_names())}")
+    values = yaml.safe_load(text) or {}
+    known = {field.name for field in fields(SftRecipe)}
+    if not isinstance(values, dict) or set(values) - known:
+        unknown = sorted(set(values) - known) if isinstance(values, dict) else "no mapping"
+        raise ValueError(f"recipe {name!r}: unknown fields {unknown}; there are: {', '.join(sorted(known))}")
+    return SftRecipe(**{**values, **overrides})
