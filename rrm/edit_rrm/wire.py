@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from edit_rrm.principles import MAX_PRINCIPLES, Instruction, Principle
-from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Reward, Usage
+from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Reward, Usage, Verdict
 
 MAX_SAMPLES = 16
 """Most samples averaged for one edit."""
@@ -98,6 +98,18 @@ class DecomposeResponse(_Response):
     timing_ms: dict[str, float] = Field(default_factory=dict)
 
 
+class VerifyResponse(_Response):
+    """Verdicts on the principles sent."""
+
+    verdicts: tuple[Verdict, ...]
+    reasoning: str | None = None
+    mode: Mode
+    request_id: str
+    identity: str
+    usage: Usage = Usage()
+    timing_ms: dict[str, float] = Field(default_factory=dict)
+
+
 class RewardsResponse(_Response):
     """One result per edit, in the order sent, each with its own outcome."""
 
@@ -144,4 +156,5 @@ __all__ = [
     "RewardsResponse",
     "VerifyJson",
     "VerifyRequest",
+    "VerifyResponse",
 ]

@@ -1,0 +1,206 @@
+"""Request bodies: multipart forms and JSON with base64 images become one model and the images' bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from edit_rrm.wire import DecomposeRequest, RewardRequest, VerifyRequest
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from edit_rrm_service.errors import ApiError
+
+ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
+
+_MAX_FIELD_BYTES = 1 << 20
+_FIELDS_AS_JSON = ("principles",)
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[ModelT]):
+    """A request with its images as they came."""
+
+    request: ModelT
+    source: bytes
+    edited: tuple[bytes, ...]
+
+
+async def read_body(
+    request: Request, model: type[ModelT], *, max_image_bytes: int, max_edits: int, edits: bool = True
+) -> Body[ModelT]:
+    """Read a body of either kind.
+
+    Args:
+        request: The HTTP request.
+        model: What its fields have to be.
+        max_image_bytes: Longest image; base64 longer than that is refused undecoded.
+        max_edits: Most edited images.
+        edits: Whether edited images belong to this request at all.
+
+    Raises:
+        ApiError: 415 for another content type, 400 for a body that cannot be read, 422 for one that says something else
+            than it should.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        fields, images = await _read_form(request, max_edits)
+    elif kind == "application/json":
+        fields, images = _read_json(await request.body(), max_image_bytes)
+    else:
+        raise ApiError(
+            415,
+            "unsupported_media_type",
+            f"the body is {kind or 'of no stated type'}; send multipart/form-data (curl -F) or application/json",
+            param="content-type",
+        )
+    sources, edited = images.get("source", []), images.get("edited", [])
+    if len(sources) != 1:
+        raise ApiError(422, "invalid_request", f"exactly one source image is needed, {len(sources)} came", param="source")
+    if edits and not edited:
+        raise ApiError(422, "invalid_request", "at least one edited image is needed", param="edited")
+    if not edits and edited:
+        raise ApiError(422, "invalid_request", "this endpoint takes no edited image", param="edited")
+    if len(edited) > max_edits:
+        message = f"{len(edited)} edited images came; at most {max_edits} are accepted here"
+        raise ApiError(422, "too_many_edits", message, param="edited")
+    return Body(validated(model, fields), sources[0], tuple(edited))
+
+
+def validated(model: type[ModelT], fields: Mapping[str, Any]) -> ModelT:
+    """Check fields against a request model.
+
+    Raises:
+        ApiError: 422, naming the first field at fault.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+async def _read_form(request: Request, max_edits: int) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    try:
+        form = await request.form(max_files=max_edits + 2, max_fields=32, max_part_size=_MAX_FIELD_BYTES)
+    except MultiPartException as error:
+        raise ApiError(400, "unreadable_body", f"the form could not be read: {error.message}") from None
+    except AssertionError:
+        raise ApiError(400, "unreadable_body", "the multipart body has no boundary in its content type") from None
+    try:
+        return await _split_form(form)
+    finally:
+        await form.close()
+
+
+async def _split_form(form: FormData) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    fields: dict[str, Any] = {}
+    images: dict[str, list[bytes]] = {}
+    for name, value in form.multi_items():
+        if name in ("source", "edited"):
+            if not isinstance(value, UploadFile):
+                raise ApiError(422, "invalid_request", f"{name} is an image file: curl -F {name}=@image.png", param=name)
+            images.setdefault(name, []).append(await value.read())
+            continue
+        text = await _text(name, value)
+        if name == "request":
+            fields |= _object(text, "request")
+        elif name in fields:
+            raise ApiError(422, "invalid_request", f"{name} came more than once", param=name)
+        elif name in _FIELDS_AS_JSON:
+            fields[name] = _json(text, name)
+        else:
+            fields[name] = text
+    return fields, images
+
+
+async def _text(name: str, value: UploadFile | str) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return (await value.read()).decode()
+    except UnicodeDecodeError:
+        raise ApiError(422, "invalid_request", f"{name} is not UTF-8 text", param=name) from None
+
+
+def _read_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    fields = _object(body, "body")
+    images: dict[str, list[bytes]] = {}
+    if "source" in fields:
+        images["source"] = [_image(fields.pop("source"), "source", max_image_bytes)]
+    if "edited" in fields:
+        edited = fields.pop("edited")
+        listed = edited if isinstance(edited, list) else [edited]
+        images["edited"] = [_image(item, f"edited[{index}]", max_image_bytes) for index, item in enumerate(listed)]
+    return fields, images
+
+
+def _image(value: object, param: str, max_bytes: int) -> bytes:
+    """Decode base64, as such or in a data URL. What is no base64 becomes no image, which its own item reports."""
+    if not isinstance(value, str):
+        raise ApiError(422, "invalid_request", f"{param} is an image in base64", param=param)
+    if value.startswith("data:"):
+        value = value.partition(",")[2]
+    if len(value) // 4 * 3 > max_bytes + 3:
+        # Long enough to be refused for its size, and never decoded.
+        return b"\0" * (max_bytes + 1)
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b"not base64"
+
+
+def _object(text: bytes | str, param: str) -> dict[str, Any]:
+    value = _json(text, param)
+    if not isinstance(value, dict):
+        raise ApiError(422, "invalid_request", f"{param} has to be a JSON object", param=param)
+    return value
+
+
+def _json(text: bytes | str, param: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "unreadable_body", f"{param} is not valid JSON", param=param) from None
+
+
+def _invalid(error: ValidationError) -> ApiError:
+    problems: Sequence[Any] = error.errors(include_url=False, include_input=False)
+    first = problems[0]
+    param = ".".join(str(piece) for piece in first["loc"]) or None
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message = f"{param}: {first['msg']}{more}" if param else f"{first['msg']}{more}"
+    if first["type"] == "extra_forbidden":
+        message = f"there is no field {param!r}{more}; see /docs for those there are"
+    return ApiError(422, "invalid_request", message, param=param)
+
+
+def body_schema(form: type[BaseModel], as_json: type[BaseModel], *, edits: str | None) -> dict[str, Any]:
+    """OpenAPI's `requestBody` for an endpoint that takes both kinds.
+
+    Args:
+        form: The model of the form's fields.
+        as_json: The model of the JSON body.
+        edits: `one`, `many` or None.
+    """
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    file = {"type": "string", "format": "binary"}
+    schema["properties"]["source"] = file
+    schema["required"] = [*schema.get("required", []), "source"]
+    if edits is not None:
+        schema["properties"]["edited"] = file if edits == "one" else {"type": "array", "items": file}
+        schema["required"].append("edited")
+    json_schema = as_json.model_json_schema(ref_template="#/components/schemas/{model}")
+    json_schema.pop("$defs", None)
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema}, "application/json": {"schema": json_schema}},
+        }
+    }

@@ -1,0 +1,247 @@
+"""The routes of v1. Each reads a body, asks the judge, and maps outcomes to HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from edit_rrm.card import JudgeCard
+from edit_rrm.verdicts import Outcome, Reward
+from edit_rrm.wire import (
+    DecomposeJson,
+    DecomposeRequest,
+    DecomposeResponse,
+    ErrorBody,
+    Identity,
+    RewardJson,
+    RewardRequest,
+    RewardsJson,
+    RewardsResponse,
+    VerifyJson,
+    VerifyRequest,
+    VerifyResponse,
+)
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from edit_rrm_service.api.bodies import Body, body_schema, read_body
+from edit_rrm_service.api.calls import deadline_of, edited_image, options_of, source_image, until_disconnect
+from edit_rrm_service.engines.base import EngineDeadError
+from edit_rrm_service.errors import OUTCOME_STATUS, ApiError, UnscoredError
+from edit_rrm_service.judge import Call, GroupResult
+from edit_rrm_service.metrics import CONTENT_TYPE
+from edit_rrm_service.state import Phase, ServiceState
+
+T = TypeVar("T")
+
+router = APIRouter()
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody} for status in (400, 401, 413, 415, 422, 429, 502, 503, 504)
+}
+
+
+@router.post(
+    "/v1/decompose",
+    response_model=DecomposeResponse,
+    responses=_ERRORS,
+    openapi_extra=body_schema(DecomposeRequest, DecomposeJson, edits=None),
+    summary="Break an instruction into principles",
+)
+async def decompose(request: Request) -> DecomposeResponse:
+    """Principles: yes/no questions in three categories that an edit has to meet."""
+    state = _state(request)
+    judge, card, deadline = state.judge, _card(state), deadline_of(request, state)
+    body = await read_body(request, DecomposeRequest, max_image_bytes=_image_limit(state), max_edits=0, edits=False)
+    source = await source_image(state, card, body.source)
+    started = time.perf_counter()
+    with state.admission.admitted(1):
+        work = judge.decompose(body.request.instruction, source, deadline)
+        result = await until_disconnect(request, _single(work))
+    state.metrics.tokens(result.usage)
+    return DecomposeResponse(
+        principles=result.principles,
+        request_id=_request_id(request),
+        identity=state.identity.identity,
+        usage=result.usage,
+        timing_ms={"total": (time.perf_counter() - started) * 1e3},
+    )
+
+
+@router.post(
+    "/v1/verify",
+    response_model=VerifyResponse,
+    responses=_ERRORS,
+    openapi_extra=body_schema(VerifyRequest, VerifyJson, edits="one"),
+    summary="Check given principles on an edit",
+)
+async def verify(request: Request) -> VerifyResponse:
+    """Verdicts and reasoning for the principles you send; no score."""
+    state = _state(request)
+    body = await read_body(request, VerifyRequest, max_image_bytes=_image_limit(state), max_edits=1)
+    asked = RewardRequest(**body.request.model_dump())
+    reward, _ = await _judge_one(request, state, Body(asked, body.source, body.edited))
+    return VerifyResponse(
+        verdicts=reward.verdicts,
+        reasoning=reward.reasoning,
+        mode=asked.mode,
+        request_id=_request_id(request),
+        identity=state.identity.identity,
+        usage=reward.usage,
+        timing_ms=reward.timing_ms,
+    )
+
+
+@router.post(
+    "/v1/reward",
+    response_model=Reward,
+    responses=_ERRORS,
+    openapi_extra=body_schema(RewardRequest, RewardJson, edits="one"),
+    summary="Judge one edit",
+)
+async def reward(request: Request) -> Reward:
+    """Score, reward, verdicts and reasoning for one edit; anything but a measured score is an error status."""
+    state = _state(request)
+    body = await read_body(request, RewardRequest, max_image_bytes=_image_limit(state), max_edits=1)
+    result, group = await _judge_one(request, state, body)
+    return result.model_copy(update={"usage": group.usage, "timing_ms": {**result.timing_ms, **group.timing_ms}})
+
+
+@router.post(
+    "/v1/rewards",
+    response_model=RewardsResponse,
+    responses=_ERRORS,
+    openapi_extra=body_schema(RewardRequest, RewardsJson, edits="many"),
+    summary="Judge a group of edits of one source",
+)
+async def rewards(request: Request) -> RewardsResponse:
+    """One result per edit, in order, each with its own outcome; the instruction is decomposed once."""
+    state = _state(request)
+    limit = state.settings.max_edits
+    body = await read_body(request, RewardRequest, max_image_bytes=_image_limit(state), max_edits=limit)
+    group = await _judge(request, state, body)
+    return RewardsResponse(
+        results=group.rewards,
+        principles=group.principles,
+        request_id=_request_id(request),
+        identity=state.identity.identity,
+        usage=group.usage,
+        timing_ms=group.timing_ms,
+    )
+
+
+@router.get("/v1/identity", response_model=Identity, responses=_ERRORS, summary="What exactly is judging")
+async def identity(request: Request) -> Identity:
+    """Weights, prompts, preprocessing and sampling, and the hash over them that every response carries."""
+    return _state(request).identity
+
+
+@router.get("/livez", summary="Is the process alive?")
+async def livez(request: Request) -> Response:
+    """200 unless the engine has died: then the process should be replaced."""
+    try:
+        await _state(request).check_alive()
+    except EngineDeadError as error:
+        return JSONResponse({"status": "dead", "reason": str(error)}, 503)
+    return JSONResponse({"status": "alive"})
+
+
+@router.get("/startupz", summary="Has the judge been loaded?")
+async def startupz(request: Request) -> Response:
+    """200 once the judge has been loaded."""
+    return _phase_reply(_state(request), started=True)
+
+
+@router.get("/readyz", summary="Does the service take work?")
+async def readyz(request: Request) -> Response:
+    """200 while the service takes work."""
+    return _phase_reply(_state(request), started=False)
+
+
+@router.get("/metrics", summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Metrics in Prometheus' text format."""
+    return Response(_state(request).metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+async def _judge_one(request: Request, state: ServiceState, body: Body[RewardRequest]) -> tuple[Reward, GroupResult]:
+    group = await _judge(request, state, body)
+    result = group.rewards[0]
+    if result.outcome is not Outcome.SCORED:
+        assert result.error is not None
+        param = "edited" if result.outcome is Outcome.BAD_IMAGE else result.error.param
+        raise ApiError(
+            OUTCOME_STATUS[result.outcome],
+            result.error.code,
+            result.error.message,
+            param=param,
+            retryable=result.error.retryable,
+        )
+    return result, group
+
+
+async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest]) -> GroupResult:
+    judge, card = state.judge, _card(state)
+    deadline = deadline_of(request, state)
+    options = options_of(body.request, card, supports_probe=state.supports_probe)
+    with state.admission.admitted(len(body.edited)):
+        started = time.perf_counter()
+        source = await source_image(state, card, body.source)
+        edits = await asyncio.gather(
+            *(
+                edited_image(state, card, data, f"edited[{index}]", _request_id(request))
+                for index, data in enumerate(body.edited)
+            )
+        )
+        decoded = time.perf_counter() - started
+        state.metrics.stage("decode", decoded)
+        call = Call(
+            instruction=body.request.instruction,
+            source=source,
+            options=options,
+            principles=body.request.principles,
+            request_id=_request_id(request),
+            identity=state.identity.identity,
+            deadline=deadline,
+        )
+        group = await until_disconnect(request, judge.rewards(call, edits))
+    state.metrics.tokens(group.usage)
+    group.timing_ms["decode"] = decoded * 1e3
+    return group
+
+
+async def _single(work: Coroutine[Any, Any, T]) -> T:
+    """Turn an outcome without a number into its HTTP status."""
+    try:
+        return await work
+    except UnscoredError as error:
+        status = OUTCOME_STATUS[error.outcome]
+        raise ApiError(status, error.code, error.message, retryable=error.retryable) from None
+
+
+def _phase_reply(state: ServiceState, *, started: bool) -> Response:
+    good = (Phase.READY, Phase.STOPPING) if started else (Phase.READY,)
+    body: dict[str, Any] = {"status": state.phase.value}
+    if state.failure is not None:
+        body["reason"] = state.failure
+    return JSONResponse(body, 200 if state.phase in good else 503)
+
+
+def _state(request: Request) -> ServiceState:
+    state: ServiceState = request.app.state.service
+    return state
+
+
+def _card(state: ServiceState) -> JudgeCard:
+    assert state.card is not None, "a judge that is ready has a card"
+    return state.card
+
+
+def _image_limit(state: ServiceState) -> int:
+    return state.settings.max_image_bytes
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope["state"]["request_id"])

@@ -1,0 +1,109 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from edit_rrm.verdicts import ErrorDetail
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from edit_rrm_service.api.routes import router
+from edit_rrm_service.errors import ApiError
+from edit_rrm_service.loading import load_judge
+from edit_rrm_service.middleware import OPEN_PATHS, EdgeMiddleware, error_body
+from edit_rrm_service.settings import Settings
+from edit_rrm_service.state import Loader, ServiceState
+
+_logger = logging.getLogger(__name__)
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+_DESCRIPTION = (
+    "Judges image edits: breaks an instruction into principles, verifies the edited image against each, and aggregates "
+    "the verdicts into a score from 0 to 10 and a reward from 0 to 1. A score is measured or it is absent."
+)
+
+
+def create_app(
+    settings: Settings | None = None, *, loader: Loader = load_judge, on_failure: Callable[[str], None] | None = None
+) -> FastAPI:
+    """Build the application.
+
+    Args:
+        settings: How to serve; from the environment where left out.
+        loader: Finds the judge and makes its engine.
+        on_failure: Called with one line if the judge cannot be loaded.
+    """
+    settings = settings or Settings()
+    state = ServiceState(settings, loader)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(state, on_failure))
+        try:
+            yield
+        finally:
+            loading.cancel()
+            await asyncio.wait({loading})
+            await state.close()
+
+    app = FastAPI(title="Edit-RRM", version="1", description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app.state.service = state
+    app.include_router(router)
+    app.add_exception_handler(ApiError, _answer_api_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_bug)
+    routes = frozenset(route.path for route in router.routes if hasattr(route, "path"))
+    app.add_middleware(
+        EdgeMiddleware,
+        metrics=state.metrics,
+        key_hashes=settings.api_key_hashes,
+        open_paths=OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"},
+        max_body_bytes=settings.max_body_bytes,
+        route_of=lambda scope: _known(scope, routes),
+    )
+    return app
+
+
+async def _load(state: ServiceState, on_failure: Callable[[str], None] | None) -> None:
+    await state.load()
+    if state.failure is not None:
+        _logger.error("%s", state.failure)
+        if on_failure is not None:
+            on_failure(state.failure)
+
+
+def _known(scope: Scope, routes: frozenset[str]) -> str:
+    """A path as a metric label: one of ours, or `other`, so that strangers cannot make labels."""
+    return scope["path"] if scope["path"] in routes else "other"
+
+
+def _request_id(request: Request) -> str | None:
+    found = request.scope.get("state", {}).get("request_id")
+    return None if found is None else str(found)
+
+
+async def _answer_api_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error_body(error.detail(_request_id(request))), error.status, error.headers)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "http_error")
+    message = f"there is no {request.method} {request.url.path}; see /docs" if code != "http_error" else str(error.detail)
+    detail = ErrorDetail(code=code, message=message, request_id=_request_id(request))
+    return JSONResponse(error_body(detail), error.status_code, error.headers)
+
+
+async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
+    request_id = _request_id(request)
+    _logger.error("request %s failed", request_id, exc_info=error)
+    message = f"the service has a bug; please report it with request id {request_id}"
+    detail = ErrorDetail(code="internal_error", message=message, request_id=request_id, retryable=True)
+    return JSONResponse(error_body(detail), 500)

@@ -1,0 +1,138 @@
+"""What the running service holds: the engine while it loads, and the judge once it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edit_rrm.card import CardError, JudgeCard
+from edit_rrm.prompts import PromptSet
+from edit_rrm.wire import Identity
+
+from edit_rrm_service.admission import Admission
+from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartError
+from edit_rrm_service.errors import ApiError
+from edit_rrm_service.identity import judge_identity
+from edit_rrm_service.judge import Judge
+from edit_rrm_service.metrics import Metrics
+from edit_rrm_service.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+
+class Phase(StrEnum):
+    """Where the service is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJudge:
+    """A judge's parts before its engine has started."""
+
+    engine: Engine
+    card: JudgeCard
+    prompts: PromptSet
+
+
+Loader = Callable[[Settings], LoadedJudge]
+"""Finds the judge and makes its engine; blocking, raises `EngineStartError` or `CardError`."""
+
+
+class ServiceState:
+    """Loads the judge in the background and hands it to the routes."""
+
+    def __init__(self, settings: Settings, loader: Loader) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.admission = Admission(settings.max_in_flight, self.metrics.in_flight.set)
+        self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
+        self.phase = Phase.STARTING
+        self.failure: str | None = None
+        self.card: JudgeCard | None = None
+        self._loader = loader
+        self._engine: Engine | None = None
+        self._judge: Judge | None = None
+        self._identity: Identity | None = None
+
+    @property
+    def judge(self) -> Judge:
+        """The judge.
+
+        Raises:
+            ApiError: 503 while there is none.
+        """
+        if self._judge is None or self.phase is not Phase.READY:
+            raise self._not_ready()
+        return self._judge
+
+    @property
+    def identity(self) -> Identity:
+        """What is judging.
+
+        Raises:
+            ApiError: 503 while nobody is.
+        """
+        if self._identity is None:
+            raise self._not_ready()
+        return self._identity
+
+    @property
+    def supports_probe(self) -> bool:
+        """Whether the engine can read label log-probabilities."""
+        return self._engine is not None and self._engine.facts.supports_probe
+
+    async def load(self) -> None:
+        """Load the judge; a failure is kept in `failure`, one line for the person who started the service."""
+        try:
+            loaded = await asyncio.to_thread(self._loader, self.settings)
+            self._engine = loaded.engine
+            await loaded.engine.start((*loaded.card.labels.yes, *loaded.card.labels.no))
+        except (EngineStartError, CardError) as error:
+            self.failure = str(error)
+        except Exception as error:
+            _logger.exception("the judge could not be loaded")
+            self.failure = f"the judge could not be loaded: {type(error).__name__}: {error}"
+        if self.failure is not None:
+            self.phase = Phase.FAILED
+            return
+        self.card = loaded.card
+        self._judge = Judge(loaded.engine, loaded.card, loaded.prompts, self.metrics)
+        self._identity = judge_identity(loaded.card, loaded.prompts, loaded.engine.facts)
+        self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
+        self.metrics.ready.set(1)
+        self.phase = Phase.READY
+        _logger.info("ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12])
+
+    async def check_alive(self) -> None:
+        """Return if the engine, once started, is alive.
+
+        Raises:
+            EngineDeadError: It is not; the process should be replaced.
+        """
+        if self._engine is not None and self.phase is Phase.READY:
+            await self._engine.check()
+
+    async def close(self) -> None:
+        """Stop taking work and free the engine."""
+        self.phase = Phase.STOPPING
+        self.metrics.ready.set(0)
+        if self._engine is not None:
+            try:
+                await self._engine.close()
+            except EngineDeadError:
+                _logger.warning("the engine was dead already")
+        self.decoding.shutdown(wait=False, cancel_futures=True)
+
+    def _not_ready(self) -> ApiError:
+        if self.phase is Phase.FAILED:
+            return ApiError(503, "not_ready", f"the judge could not be loaded: {self.failure}")
+        message = "the service is stopping" if self.phase is Phase.STOPPING else "the judge is still loading; see /readyz"
+        return ApiError(503, "not_ready", message, retryable=True, headers={"Retry-After": "5"})
