@@ -20,7 +20,7 @@ MAX_EDITS = 128
 """Most edits of one source in one request."""
 
 Principles = Annotated[tuple[Principle, ...], Field(min_length=1, max_length=MAX_PRINCIPLES)]
-Base64 = Annotated[str, Field(min_length=1, repr=False)]
+Base64 = Annotated[str, Field(min_length=1)]
 
 
 class _Request(BaseModel):
