@@ -91,7 +91,7 @@ def test_the_tree_mask_gives_the_logits_of_separate_chats(judge: Path, processor
     principles = [finding.principle for finding in sample.truth.findings]
     row = RowBuilder(judge).judgement(sample, [2, 4], LENGTH)
     tensors = collate([row], pad=0, length=LENGTH)
-    inputs = {name: value for name, value in tensors.items() if name not in ("labels", "weights")}
+    inputs = {name: value for name, value in tensors.items() if name not in ("labels", "weights", "cells")}
     with torch.no_grad():
         tree = model(**inputs).logits[0]
         for number, index in ((2, 2), (3, 4)):
@@ -134,4 +134,4 @@ def test_decomposition_rows_show_the_source_alone(judge: Path, processor: Any) -
     answer = format_principles([finding.principle for finding in sample.truth.findings])
     expected = _chat(processor, load_prompt_set("nano").decompose(sample.instruction), sample, answer)
     assert row.ids.tolist() == expected["input_ids"][0].tolist()
-    assert len(row.images) == 1
+    assert len(row.scenes) == 1

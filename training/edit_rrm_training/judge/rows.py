@@ -20,8 +20,11 @@ from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, TextPart, loa
 from numpy.typing import NDArray
 
 from edit_rrm_training.judge.architecture import IMAGE_TOKENS, MERGE, PATCH
-from edit_rrm_training.shapes import Pixels, Sample
+from edit_rrm_training.judge.patches import patches
+from edit_rrm_training.judge.seeing import cell_answers
+from edit_rrm_training.shapes import Pixels, Sample, render
 from edit_rrm_training.shapes.describe import describe
+from edit_rrm_training.shapes.scene import Scene
 from edit_rrm_training.shapes.vocabulary import CANVAS
 
 if TYPE_CHECKING:
@@ -31,8 +34,6 @@ Ints = NDArray[np.int64]
 
 _GRID = CANVAS // PATCH
 _SIDE = _GRID // MERGE
-_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
-_STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 _IGNORE = -100
 
 DESCRIBE = "\nDescribe both images."
@@ -53,8 +54,8 @@ class Row:
     """M-RoPE positions, shape (3, T)."""
     branches: Ints
     """0 for the prefix, k for branch k, shape (T,); a token sees the prefix and its own branch."""
-    images: tuple[Pixels, ...]
-    """Images in the order of their tokens."""
+    scenes: tuple[Scene, ...]
+    """What the images show, in the order of their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class RowBuilder:
     def decomposition(self, sample: Sample) -> Row:
         """A row that breaks an instruction into principles."""
         answer = format_principles([finding.principle for finding in sample.truth.findings])
-        return self._row([self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source_pixels(),))
+        return self._row([self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source,))
 
     def _with_probes(self, sample: Sample, first: _Chat, probes: Sequence[int], length: int) -> Row:
         principles = [finding.principle for finding in sample.truth.findings]
@@ -126,13 +127,13 @@ class RowBuilder:
             if room < 0:
                 break
             chats.append(chat)
-        return self._row(chats, (sample.source_pixels(), sample.edited_pixels()))
+        return self._row(chats, (sample.source, sample.edited.scene))
 
     def _chat(self, prompt: RenderedPrompt, answer: str, weight: float) -> _Chat:
         prefix, cue = self._split(prompt)
         return _Chat(prefix, cue, [*self._encode(answer), *self._encode("<|im_end|>")], weight)
 
-    def _row(self, chats: Sequence[_Chat], images: tuple[Pixels, ...]) -> Row:
+    def _row(self, chats: Sequence[_Chat], scenes: tuple[Scene, ...]) -> Row:
         prefix = chats[0].prefix
         ids = list(prefix)
         positions = _positions(prefix, self._image, 0)
@@ -157,7 +158,7 @@ class RowBuilder:
             np.array(weights, dtype=np.float32),
             np.concatenate(columns, axis=1),
             np.array(branches),
-            images,
+            scenes,
         )
 
     def _split(self, prompt: RenderedPrompt) -> tuple[list[int], list[int]]:
@@ -193,28 +194,13 @@ def _positions(ids: Sequence[int], image: int, start: int) -> Ints:
     return np.concatenate(columns, axis=1)
 
 
-def patches(images: Sequence[Pixels]) -> NDArray[np.float32]:
-    """Images as Qwen2.5-VL's processor hands them to the model.
-
-    Args:
-        images: B images of the shapes world.
-
-    Returns:
-        Normalised patches, shape (B * 64, 1176): merge blocks row by row, each patch as (channel, time, y, x).
-    """
-    stacked = (np.stack(images).astype(np.float32) / 255.0 - _MEAN) / _STD
-    tiles = stacked.reshape(len(images), _SIDE, MERGE, PATCH, _SIDE, MERGE, PATCH, 3)
-    tiles = tiles.transpose(0, 1, 4, 2, 5, 7, 3, 6).reshape(-1, 3, 1, PATCH, PATCH)
-    return np.ascontiguousarray(np.broadcast_to(tiles, (tiles.shape[0], 3, 2, PATCH, PATCH))).reshape(-1, 6 * PATCH * PATCH)
-
-
 def collate(rows: Sequence[Row], pad: int, length: int) -> dict[str, torch.Tensor]:
     """Pad rows to one length and build the tree masks.
 
     Returns:
         The model's inputs for B rows of T = `length` tokens: `input_ids` and `labels` (B, T),
         `weights` (B, T), `position_ids` (3, B, T), `attention_mask` (B, 1, T, T; True where a token is seen),
-        `pixel_values` and `image_grid_thw`. `labels` are already shifted: position t holds what t has to predict.
+        `pixel_values`, `image_grid_thw`, and the `cells` of every image (see `seeing`). `labels` are already shifted: position t holds what t has to predict.
     """
     import torch
 
@@ -233,13 +219,15 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> dict[str, torch.Tenso
         branches[index, :size] = row.branches
     same = branches[:, :, None] == branches[:, None, :]
     seen = (same | (branches == 0)[:, None, :]) & np.tri(length, dtype=bool)
+    scenes = [scene for row in rows for scene in row.scenes]
     tensors: dict[str, Any] = {
         "input_ids": ids,
         "labels": labels,
         "weights": weights,
         "position_ids": positions,
         "attention_mask": seen[:, None],
-        "pixel_values": patches([image for row in rows for image in row.images]),
-        "image_grid_thw": np.array([[1, _GRID, _GRID]] * sum(len(row.images) for row in rows)),
+        "pixel_values": patches([render(scene) for scene in scenes]),
+        "cells": np.concatenate([cell_answers(scene) for scene in scenes]),
+        "image_grid_thw": np.array([[1, _GRID, _GRID]] * len(scenes)),
     }
     return {name: torch.from_numpy(value) for name, value in tensors.items()}

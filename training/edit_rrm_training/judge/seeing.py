@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from edit_rrm_training.judge.architecture import MERGE, PATCH
-from edit_rrm_training.judge.rows import patches
-from edit_rrm_training.shapes import make, render
+from edit_rrm_training.judge.patches import patches
+from edit_rrm_training.shapes import Sample, make, render
 from edit_rrm_training.shapes.oracle import shown_size
 from edit_rrm_training.shapes.scene import Scene
 from edit_rrm_training.shapes.vocabulary import BACKGROUND_COLOURS, CANVAS, COLOURS, PATTERNS, SHAPES, TONES
@@ -90,6 +90,61 @@ def cell_answers(scene: Scene) -> NDArray[np.int64]:
     return answers
 
 
+def seeing_head(width: int) -> nn.Module:
+    """The linear head that answers `QUESTIONS` from a visual token's features of `width` dimensions."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(QUESTIONS.values())))
+
+
+def seeing_loss(head: nn.Module, features: torch.Tensor, answers: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    """Summed cross-entropy over the questions, and the accuracy on each.
+
+    Args:
+        head: From `seeing_head`.
+        features: Visual tokens, shape (cells, width).
+        answers: From `cell_answers`, shape (cells, 12).
+    """
+    total = features.new_zeros(())
+    accuracy: dict[str, float] = {}
+    for index, (name, scores) in enumerate(zip(QUESTIONS, head(features).split(list(QUESTIONS.values()), -1), strict=True)):
+        asked = answers[:, index] != _ABSENT
+        if asked.any():
+            total = total + nn.functional.cross_entropy(scores[asked], answers[asked, index])
+            accuracy[name] = float((scores[asked].argmax(-1) == answers[asked, index]).float().mean())
+    # Features of unit scale suit the language model, whose embeddings they stand among.
+    return total + 0.01 * (features.square().mean() - 1.0).square(), accuracy
+
+
+def visual_features(output: object) -> torch.Tensor:
+    """The merged visual tokens in a vision tower's output, shape (cells, width)."""
+    features = output if isinstance(output, torch.Tensor) else getattr(output, "pooler_output", None)
+    if not isinstance(features, torch.Tensor):
+        raise TypeError(f"no features in a {type(output).__name__}")
+    return features
+
+
+def whiten_patches(model: Qwen2_5_VLForConditionalGeneration, samples: int = 192) -> None:
+    """Initialise the patch embedding with the whitened principal components of real patches.
+
+    With random weights the mean colour of a patch drowns its edges and its noise: after 700 steps colours were at 99%
+    but shapes at 38% and artefacts at chance. Whitening gives every pattern that occurs the same say.
+    """
+    scenes = [scene for index in range(samples) for scene in _scenes(make("train", 9_000_000 + index))]
+    frames = patches([render(scene) for scene in scenes]).reshape(-1, 3, 2, PATCH, PATCH)[:, :, 0]
+    flat = frames.reshape(len(frames), -1).astype(np.float64)
+    variances, components = np.linalg.eigh(np.cov(flat, rowvar=False))
+    weight = model.model.visual.patch_embed.proj.weight
+    kept = slice(None, -weight.shape[0] - 1, -1)
+    whitened = components[:, kept] / np.sqrt(variances[kept] + 1e-3 * variances[kept].mean())
+    # Both frames of the temporal patch hold the same still image.
+    basis = torch.from_numpy(whitened.T.reshape(-1, 3, 1, PATCH, PATCH) / 2)
+    with torch.no_grad():
+        weight.copy_(basis.expand_as(weight))
+
+
+def _scenes(sample: Sample) -> tuple[Scene, Scene]:
+    return sample.source, sample.edited.scene
+
+
 def learn_to_see(
     model: Qwen2_5_VLForConditionalGeneration,
     recipe: SeeingRecipe,
@@ -107,8 +162,9 @@ def learn_to_see(
     """
     began = time.time()
     torch.manual_seed(recipe.seed)
+    whiten_patches(model)
     visual = model.model.visual.train()
-    head = nn.Sequential(nn.LayerNorm(visual.config.out_hidden_size), nn.Linear(visual.config.out_hidden_size, sum(QUESTIONS.values())))
+    head = seeing_head(visual.config.out_hidden_size)
     parameters = [*visual.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -117,18 +173,7 @@ def learn_to_see(
     batches = DataLoader(_Cells(recipe), batch_size=None, num_workers=1, prefetch_factor=4)
     accuracy: dict[str, float] = {}
     for step, (pixels, grid, answers) in enumerate(batches, start=1):
-        output = visual(pixels, grid_thw=grid)
-        features = output if isinstance(output, torch.Tensor) else output.pooler_output
-        logits = head(features).split(list(QUESTIONS.values()), dim=-1)
-        losses = []
-        for index, (name, scores) in enumerate(zip(QUESTIONS, logits, strict=True)):
-            asked = answers[:, index] != _ABSENT
-            losses.append(nn.functional.cross_entropy(scores[asked], answers[asked, index]))
-            if step % 25 == 0:
-                hits = scores[asked].argmax(-1) == answers[asked, index]
-                accuracy[name] = float(hits.float().mean())
-        # Features of unit scale suit the language model, whose embeddings they stand among.
-        loss = torch.stack(losses).sum() + 0.01 * (features.square().mean() - 1.0).square()
+        loss, accuracy = seeing_loss(head, visual_features(visual(pixels, grid_thw=grid)), answers)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -153,7 +198,7 @@ class _Cells(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         # Far beyond the samples that later stages use.
         first = 10_000_000 + step * count
         samples = [make("train", first + index) for index in range(count)]
-        scenes = [scene for sample in samples for scene in (sample.source, sample.edited.scene)]
+        scenes = [scene for sample in samples for scene in _scenes(sample)]
         pixels = torch.from_numpy(patches([render(scene) for scene in scenes]))
         grid = torch.tensor([[1, CANVAS // PATCH, CANVAS // PATCH]] * len(scenes))
         return pixels, grid, torch.from_numpy(np.concatenate([cell_answers(scene) for scene in scenes]))

@@ -8,6 +8,7 @@ uninterrupted one would have seen.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, build_model, build_tokenizer
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
+from edit_rrm_training.judge.seeing import SeeingRecipe, learn_to_see, seeing_head, seeing_loss, visual_features
 from edit_rrm_training.shapes import Sample, make
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.vocabulary import CANVAS
@@ -55,7 +57,11 @@ class SftRecipe:
     """Share of the steps whose rows describe the images instead of reasoning about them, before `describe_until`."""
     describe_until: int = 1_500
     """After this many steps every tenth step describes."""
-    learning_rate: float = 1.5e-3
+    seeing: SeeingRecipe | None = SeeingRecipe()
+    """Teach the vision tower to see first; None to skip."""
+    seeing_weight: float = 0.05
+    """Weight of the seeing loss beside the answers' own."""
+    learning_rate: float = 1e-3
     warmup_steps: int = 300
     decay_share: float = 0.3
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
@@ -86,13 +92,11 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     began = time.time()
     judge = output / "judge"
     special = prepare_tokenizer(recipe, judge)
-    model = _initial_model(recipe, special)
-    if recipe.compiled:
-        for block in (*model.model.language_model.layers, *model.model.visual.blocks):
-            block.compile(dynamic=False)
+    model = _initial_model(recipe, special, output / "seen")
     dataset = _StepBatches(recipe, judge, special["<|endoftext|>"])
     last = get_last_checkpoint(str(output / "checkpoints")) if resume and (output / "checkpoints").is_dir() else None
     trainer = _TreeTrainer(
+        seeing_weight=recipe.seeing_weight,
         model=model,
         args=_arguments(recipe, output / "checkpoints"),
         train_dataset=dataset,
@@ -120,7 +124,11 @@ def save_judge(
 ) -> None:
     """Write a judge's weights (bf16) and its card."""
     # A copy: the run may go on in full precision.
-    weights = {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().to(torch.bfloat16).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith("seeing.")
+    }
     model.config.dtype = torch.bfloat16
     model.save_pretrained(judge, state_dict=weights, safe_serialization=True)
     card = JudgeCard(
@@ -179,7 +187,12 @@ def _probes(seed: int, sample: Sample) -> list[int]:
 
 
 class _TreeTrainer(Trainer):
-    """A `Trainer` whose loss is the weighted mean over the answers' tokens."""
+    """A `Trainer` whose loss is the weighted mean over the answers' tokens, and how well the images are seen."""
+
+    def __init__(self, *args: Any, seeing_weight: float, **kwargs: Any) -> None:
+        """Take a `Trainer`'s arguments, and the weight of the seeing loss."""
+        super().__init__(*args, **kwargs)
+        self.seeing_weight = seeing_weight
 
     def compute_loss(
         self,
@@ -189,11 +202,18 @@ class _TreeTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Cross-entropy at the answers' positions; `labels` are shifted already."""
-        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        labels, weights, cells = (inputs.pop(name) for name in ("labels", "weights", "cells"))
+        seen: list[torch.Tensor] = []
+        hook = model.model.visual.register_forward_hook(lambda *call: seen.append(visual_features(call[-1])))
         outputs = model(**inputs, use_cache=False)
+        hook.remove()
         asked = labels >= 0
         losses = nn.functional.cross_entropy(outputs.logits[asked].float(), labels[asked], reduction="none")
         loss = (losses * weights[asked]).sum() / weights[asked].sum()
+        sight, accuracy = seeing_loss(model.seeing, seen[0], cells)
+        if self.state.global_step % self.args.logging_steps == 0:
+            self.log({"answers": float(loss.detach()), **{f"sees_{name}": share for name, share in accuracy.items()}})
+        loss = loss + self.seeing_weight * sight
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler[int]:
@@ -239,12 +259,28 @@ def _arguments(recipe: SftRecipe, checkpoints: Path) -> TrainingArguments:
     )
 
 
-def _initial_model(recipe: SftRecipe, special: dict[str, int]) -> Qwen2_5_VLForConditionalGeneration:
-    if recipe.init_from is None:
-        return build_model(SIZES[recipe.size], special, recipe.seed)
+def _initial_model(recipe: SftRecipe, special: dict[str, int], seen: Path) -> Qwen2_5_VLForConditionalGeneration:
+    """The model to train: another checkpoint's, or one that has learnt to see (kept in `seen`, to be resumed from)."""
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    return Qwen2_5_VLForConditionalGeneration.from_pretrained(recipe.init_from, dtype=torch.float32)
+    start = recipe.init_from or (seen if (seen / "config.json").exists() else None)
+    if start is not None:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    else:
+        model = build_model(SIZES[recipe.size], special, recipe.seed)
+    if recipe.compiled:
+        for block in (*model.model.language_model.layers, *model.model.visual.blocks):
+            block.compile(dynamic=False)
+    if start is None and recipe.seeing is not None:
+        learn_to_see(model, recipe.seeing, _print_sight)
+        model.save_pretrained(seen)
+    model.seeing = seeing_head(model.config.vision_config.out_hidden_size)
+    return model
+
+
+def _print_sight(step: int, loss: float, accuracy: dict[str, float]) -> None:
+    shares = " ".join(f"{name} {share:.2f}" for name, share in accuracy.items())
+    sys.stderr.write(f"seeing: step {step}, loss {loss:.2f}: {shares}\n")
 
 
 def _corpus(split: str) -> Iterator[str]:

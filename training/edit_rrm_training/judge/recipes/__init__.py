@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from edit_rrm_training.judge.seeing import SeeingRecipe
 from edit_rrm_training.judge.sft import SftRecipe
 
 
@@ -35,4 +36,6 @@ def load_recipe(name: str, **overrides: Any) -> SftRecipe:
     if not isinstance(values, dict) or set(values) - known:
         unknown = sorted(set(values) - known) if isinstance(values, dict) else "no mapping"
         raise ValueError(f"recipe {name!r}: unknown fields {unknown}; there are: {', '.join(sorted(known))}")
+    if isinstance(values.get("seeing"), dict):
+        values["seeing"] = SeeingRecipe(**values["seeing"])
     return SftRecipe(**{**values, **overrides})
