@@ -45,7 +45,7 @@ def test_every_kind_and_every_fault_occurs(samples: list[Sample]) -> None:
 def test_images_are_rgb_of_the_canvas_size(samples: list[Sample]) -> None:
     for sample in samples[:50]:
         for pixels in (sample.source_pixels(), sample.edited_pixels()):
-            assert pixels.shape == (112, 112, 3)
+            assert pixels.shape == (84, 84, 3)
             assert pixels.dtype == np.uint8
 
 

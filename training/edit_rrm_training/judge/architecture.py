@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 PATCH: Final = 14
 MERGE: Final = 2
-IMAGE_TOKENS: Final = (CANVAS // (PATCH * MERGE)) ** 2
-"""Visual tokens of one image of the shapes world: 16, each 28 x 28 pixels."""
+CELL: Final = PATCH * MERGE
+"""Side of what one visual token covers, in pixels: one place of the shapes world."""
+SIDE: Final = CANVAS // CELL
+"""Visual tokens along one side of an image."""
+IMAGE_TOKENS: Final = SIDE**2
+"""Visual tokens of one image of the shapes world: 9."""
 
 SPECIAL_TOKENS: Final = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",

@@ -19,9 +19,9 @@ from edit_rrm.grammar import format_judgement, format_principles
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, TextPart, load_prompt_set
 from numpy.typing import NDArray
 
-from edit_rrm_training.judge.architecture import IMAGE_TOKENS, MERGE, PATCH
+from edit_rrm_training.judge.architecture import IMAGE_TOKENS, PATCH, SIDE
 from edit_rrm_training.judge.patches import patches
-from edit_rrm_training.judge.seeing import cell_answers
+from edit_rrm_training.judge.cells import COMPARING, UNASKED, comparing_answers, seeing_answers
 from edit_rrm_training.shapes import Pixels, Sample, render
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.scene import Scene
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 _GRID = CANVAS // PATCH
-_SIDE = _GRID // MERGE
 _IGNORE = -100
+_UNCOMPARED = np.full((IMAGE_TOKENS, len(COMPARING)), UNASKED)
 
 DESCRIBE = "\nDescribe both images."
 """Cue of the description branch, an auxiliary task of training alone."""
@@ -56,6 +56,8 @@ class Row:
     """0 for the prefix, k for branch k, shape (T,); a token sees the prefix and its own branch."""
     scenes: tuple[Scene, ...]
     """What the images show, in the order of their tokens."""
+    compared: Ints
+    """Answers to `cells.COMPARING` for the images' tokens, shape (visual tokens, questions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class RowBuilder:
     def decomposition(self, sample: Sample) -> Row:
         """A row that breaks an instruction into principles."""
         answer = format_principles([finding.principle for finding in sample.truth.findings])
-        return self._row([self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source,))
+        return self._row([self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source,), _UNCOMPARED)
 
     def _with_probes(self, sample: Sample, first: _Chat, probes: Sequence[int], length: int) -> Row:
         principles = [finding.principle for finding in sample.truth.findings]
@@ -127,13 +129,13 @@ class RowBuilder:
             if room < 0:
                 break
             chats.append(chat)
-        return self._row(chats, (sample.source, sample.edited.scene))
+        return self._row(chats, (sample.source, sample.edited.scene), comparing_answers(sample))
 
     def _chat(self, prompt: RenderedPrompt, answer: str, weight: float) -> _Chat:
         prefix, cue = self._split(prompt)
         return _Chat(prefix, cue, [*self._encode(answer), *self._encode("<|im_end|>")], weight)
 
-    def _row(self, chats: Sequence[_Chat], scenes: tuple[Scene, ...]) -> Row:
+    def _row(self, chats: Sequence[_Chat], scenes: tuple[Scene, ...], compared: Ints) -> Row:
         prefix = chats[0].prefix
         ids = list(prefix)
         positions = _positions(prefix, self._image, 0)
@@ -159,6 +161,7 @@ class RowBuilder:
             np.concatenate(columns, axis=1),
             np.array(branches),
             scenes,
+            compared,
         )
 
     def _split(self, prompt: RenderedPrompt) -> tuple[list[int], list[int]]:
@@ -185,9 +188,9 @@ def _positions(ids: Sequence[int], image: int, start: int) -> Ints:
     index, position = 0, start
     while index < len(ids):
         if ids[index] == image:
-            rows, cols = np.divmod(np.arange(IMAGE_TOKENS), _SIDE)
+            rows, cols = np.divmod(np.arange(IMAGE_TOKENS), SIDE)
             columns.append(position + np.stack([np.zeros_like(rows), rows, cols]))
-            index, position = index + IMAGE_TOKENS, position + _SIDE
+            index, position = index + IMAGE_TOKENS, position + SIDE
         else:
             columns.append(np.full((3, 1), position))
             index, position = index + 1, position + 1
@@ -200,7 +203,8 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> dict[str, torch.Tenso
     Returns:
         The model's inputs for B rows of T = `length` tokens: `input_ids` and `labels` (B, T),
         `weights` (B, T), `position_ids` (3, B, T), `attention_mask` (B, 1, T, T; True where a token is seen),
-        `pixel_values`, `image_grid_thw`, and the `cells` of every image (see `seeing`). `labels` are already shifted: position t holds what t has to predict.
+        `pixel_values`, `image_grid_thw`, and what `cells` asks of the visual tokens, in their order, as `seen` and
+        `compared`. `labels` are already shifted: position t holds what t has to predict.
     """
     import torch
 
@@ -218,16 +222,17 @@ def collate(rows: Sequence[Row], pad: int, length: int) -> dict[str, torch.Tenso
         positions[:, index, :size] = row.positions
         branches[index, :size] = row.branches
     same = branches[:, :, None] == branches[:, None, :]
-    seen = (same | (branches == 0)[:, None, :]) & np.tri(length, dtype=bool)
+    visible = (same | (branches == 0)[:, None, :]) & np.tri(length, dtype=bool)
     scenes = [scene for row in rows for scene in row.scenes]
     tensors: dict[str, Any] = {
         "input_ids": ids,
         "labels": labels,
         "weights": weights,
         "position_ids": positions,
-        "attention_mask": seen[:, None],
+        "attention_mask": visible[:, None],
         "pixel_values": patches([render(scene) for scene in scenes]),
-        "cells": np.concatenate([cell_answers(scene) for scene in scenes]),
+        "seen": np.concatenate([seeing_answers(scene) for scene in scenes]),
+        "compared": np.concatenate([row.compared for row in rows]),
         "image_grid_thw": np.array([[1, _GRID, _GRID]] * len(scenes)),
     }
     return {name: torch.from_numpy(value) for name, value in tensors.items()}

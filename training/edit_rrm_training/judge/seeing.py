@@ -1,10 +1,4 @@
-"""Seeing: teach the vision tower what stands in each cell of an image before anything has to be said about it.
-
-A small judge that starts from random weights learns its answers' wording in minutes and then sits on "always yes" for a
-long time, because the way from a verdict back to pixels is long and its features are noise (measured: 1,400 steps of
-32 rows with no better than chance on colours and shapes). The oracle knows every cell, so a linear head on every visual
-token is asked directly; the head is thrown away afterwards.
-"""
+"""Seeing: teach the vision tower what stands in each cell of an image before anything has to be said about it."""
 
 from __future__ import annotations
 
@@ -15,43 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from edit_rrm_training.judge.architecture import MERGE, PATCH
+from edit_rrm_training.judge.architecture import PATCH
+from edit_rrm_training.judge.cells import SEEING, cell_head, cell_loss, seeing_answers
 from edit_rrm_training.judge.patches import patches
 from edit_rrm_training.shapes import Sample, make, render
-from edit_rrm_training.shapes.oracle import shown_size
 from edit_rrm_training.shapes.scene import Scene
-from edit_rrm_training.shapes.vocabulary import BACKGROUND_COLOURS, CANVAS, COLOURS, PATTERNS, SHAPES, TONES
+from edit_rrm_training.shapes.vocabulary import CANVAS
 
 if TYPE_CHECKING:
     from transformers import Qwen2_5_VLForConditionalGeneration
-
-_SIDE = CANVAS // (PATCH * MERGE)
-_CELL = PATCH * MERGE
-_ABSENT = -100
-_SIZES = ("tiny", "small", "between", "big", "huge")
-_ARTEFACTS = (None, "blur", "noise", "blocks")
-_TONES = (None, *TONES)
-
-QUESTIONS: dict[str, int] = {
-    "object": 2,
-    "shape": len(SHAPES),
-    "colour": len(COLOURS),
-    "right_colour": len(COLOURS),
-    "size": len(_SIZES),
-    "column": 4,
-    "row": 4,
-    "faded": 2,
-    "pattern": len(PATTERNS) + 1,
-    "background": len(BACKGROUND_COLOURS),
-    "artefact": len(_ARTEFACTS),
-    "tone": len(_TONES),
-}
-"""What is asked of every visual token, and how many answers there are."""
-
 
 @dataclass(frozen=True, slots=True)
 class SeeingRecipe:
@@ -63,60 +32,9 @@ class SeeingRecipe:
     seed: int = 0
 
 
-def cell_answers(scene: Scene) -> NDArray[np.int64]:
-    """Answers to `QUESTIONS` for the 16 cells of a scene, shape (16, 12); -100 where a question has no answer."""
-    answers = np.full((_SIDE * _SIDE, len(QUESTIONS)), _ABSENT)
-    column = {name: index for index, name in enumerate(QUESTIONS)}
-    background = scene.background
-    answers[:, column["object"]] = 0
-    if scene.half_background is None:
-        answers[:, column["pattern"]] = (*PATTERNS, "photo").index(background.kind)
-        if background.kind != "photo":
-            answers[:, column["background"]] = list(BACKGROUND_COLOURS).index(background.colour)
-    answers[:, column["artefact"]] = _ARTEFACTS.index(scene.artefact)
-    if not scene.tone_half:
-        answers[:, column["tone"]] = _TONES.index(scene.tone or scene.shift)
-    for thing in scene.things:
-        cell_x, cell_y = min(int(thing.x // _CELL), _SIDE - 1), min(int(thing.y // _CELL), _SIDE - 1)
-        row = answers[cell_y * _SIDE + cell_x]
-        row[column["object"]] = 1
-        row[column["shape"]] = SHAPES.index(thing.shape)
-        row[column["colour"]] = list(COLOURS).index(thing.colour)
-        row[column["right_colour"]] = list(COLOURS).index(thing.right_colour or thing.colour)
-        row[column["size"]] = _SIZES.index(shown_size(thing))
-        row[column["column"]] = int(4 * (thing.x % _CELL) // _CELL)
-        row[column["row"]] = int(4 * (thing.y % _CELL) // _CELL)
-        row[column["faded"]] = int(thing.alpha < 1.0)
-    return answers
-
-
-def seeing_head(width: int) -> nn.Module:
-    """The linear head that answers `QUESTIONS` from a visual token's features of `width` dimensions."""
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, sum(QUESTIONS.values())))
-
-
-def seeing_loss(head: nn.Module, features: torch.Tensor, answers: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-    """Summed cross-entropy over the questions, and the accuracy on each.
-
-    Args:
-        head: From `seeing_head`.
-        features: Visual tokens, shape (cells, width).
-        answers: From `cell_answers`, shape (cells, 12).
-    """
-    total = features.new_zeros(())
-    accuracy: dict[str, float] = {}
-    for index, (name, scores) in enumerate(zip(QUESTIONS, head(features).split(list(QUESTIONS.values()), -1), strict=True)):
-        asked = answers[:, index] != _ABSENT
-        if asked.any():
-            total = total + nn.functional.cross_entropy(scores[asked], answers[asked, index])
-            accuracy[name] = float((scores[asked].argmax(-1) == answers[asked, index]).float().mean())
-    # Features of unit scale suit the language model, whose embeddings they stand among.
-    return total + 0.01 * (features.square().mean() - 1.0).square(), accuracy
-
-
-def visual_features(output: object) -> torch.Tensor:
-    """The merged visual tokens in a vision tower's output, shape (cells, width)."""
-    features = output if isinstance(output, torch.Tensor) else getattr(output, "pooler_output", None)
+def hidden_states(output: object) -> torch.Tensor:
+    """The features in what a vision tower or a decoder layer returns."""
+    features = output[0] if isinstance(output, tuple) else getattr(output, "pooler_output", output)
     if not isinstance(features, torch.Tensor):
         raise TypeError(f"no features in a {type(output).__name__}")
     return features
@@ -164,7 +82,7 @@ def learn_to_see(
     torch.manual_seed(recipe.seed)
     whiten_patches(model)
     visual = model.model.visual.train()
-    head = seeing_head(visual.config.out_hidden_size)
+    head = cell_head(visual.config.out_hidden_size, SEEING)
     parameters = [*visual.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -173,7 +91,10 @@ def learn_to_see(
     batches = DataLoader(_Cells(recipe), batch_size=None, num_workers=1, prefetch_factor=4)
     accuracy: dict[str, float] = {}
     for step, (pixels, grid, answers) in enumerate(batches, start=1):
-        loss, accuracy = seeing_loss(head, visual_features(visual(pixels, grid_thw=grid)), answers)
+        features = hidden_states(visual(pixels, grid_thw=grid))
+        loss, accuracy = cell_loss(head, SEEING, features, answers)
+        # Features of unit scale suit the language model, whose embeddings they stand among.
+        loss = loss + 0.01 * (features.square().mean() - 1.0).square()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -201,4 +122,4 @@ class _Cells(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         scenes = [scene for sample in samples for scene in _scenes(sample)]
         pixels = torch.from_numpy(patches([render(scene) for scene in scenes]))
         grid = torch.tensor([[1, CANVAS // PATCH, CANVAS // PATCH]] * len(scenes))
-        return pixels, grid, torch.from_numpy(np.concatenate([cell_answers(scene) for scene in scenes]))
+        return pixels, grid, torch.from_numpy(np.concatenate([seeing_answers(scene) for scene in scenes]))

@@ -28,7 +28,8 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, build_model, build_tokenizer
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
-from edit_rrm_training.judge.seeing import SeeingRecipe, learn_to_see, seeing_head, seeing_loss, visual_features
+from edit_rrm_training.judge.cells import COMPARING, SEEING, cell_head, cell_loss
+from edit_rrm_training.judge.seeing import SeeingRecipe, learn_to_see, hidden_states
 from edit_rrm_training.shapes import Sample, make
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.vocabulary import CANVAS
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
 _TOKENIZER_SAMPLES = 4_000
+_SIGHT = "seeing.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,25 @@ class SftRecipe:
     """A name in `edit_rrm_training.judge.architecture.SIZES`."""
     steps: int = 10_000
     rows_per_step: int = 32
-    row_length: int = 288
+    row_length: int = 272
     """Tokens of a row that verifies; it holds the reasoning and as many probes as fit."""
     decompose_length: int = 160
     """Tokens of a row that decomposes."""
     decompose_every: int = 8
     """Every this many steps the batch asks for principles instead of verdicts."""
-    describe_share: float = 0.5
+    describe_share: float = 0.25
     """Share of the steps whose rows describe the images instead of reasoning about them, before `describe_until`."""
-    describe_until: int = 1_500
-    """After this many steps every tenth step describes."""
+    describe_until: int = 600
+    """After this many steps nothing is described."""
+    probe_weight: float = 2.0
+    """Weight of a probe's answer among the answers' tokens."""
     seeing: SeeingRecipe | None = SeeingRecipe()
     """Teach the vision tower to see first; None to skip."""
-    seeing_weight: float = 0.05
-    """Weight of the seeing loss beside the answers' own."""
-    learning_rate: float = 1e-3
+    cells_weight: float = 0.1
+    """Weight of what `cells` asks of the visual tokens, beside the answers' own loss."""
+    cells_layer: int = 2
+    """The language model's layer whose output says what became of each cell; those above read it."""
+    learning_rate: float = 1.5e-3
     warmup_steps: int = 300
     decay_share: float = 0.3
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
@@ -89,23 +95,23 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     Returns:
         The judge's folder.
     """
-    began = time.time()
     judge = output / "judge"
     special = prepare_tokenizer(recipe, judge)
     model = _initial_model(recipe, special, output / "seen")
     dataset = _StepBatches(recipe, judge, special["<|endoftext|>"])
     last = get_last_checkpoint(str(output / "checkpoints")) if resume and (output / "checkpoints").is_dir() else None
+    progress = _Progress(output / "log.jsonl", resumed=last is not None)
     trainer = _TreeTrainer(
-        seeing_weight=recipe.seeing_weight,
+        recipe=recipe,
         model=model,
         args=_arguments(recipe, output / "checkpoints"),
         train_dataset=dataset,
         data_collator=_only_item,
-        callbacks=[_Progress(output / "log.jsonl")],
+        callbacks=[progress],
     )
     trainer.train(resume_from_checkpoint=last)
-    seconds = time.time() - began
-    save_judge(model, judge, recipe, {"wall_time_s": round(seconds), "threads": torch.get_num_threads()})
+    seconds = round(progress.seconds + _seconds_of_seeing(output / "seen"))
+    save_judge(model, judge, recipe, {"wall_time_s": seconds, "threads": torch.get_num_threads()})
     return judge
 
 
@@ -127,7 +133,7 @@ def save_judge(
     weights = {
         name: tensor.detach().to(torch.bfloat16).contiguous()
         for name, tensor in model.state_dict().items()
-        if not name.startswith("seeing.")
+        if not name.startswith("cell_heads.")
     }
     model.config.dtype = torch.bfloat16
     model.save_pretrained(judge, state_dict=weights, safe_serialization=True)
@@ -167,13 +173,13 @@ class _StepBatches(Dataset[dict[str, torch.Tensor]]):
 
     def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
         if self._builder is None:
-            self._builder = RowBuilder(self._tokenizer)
+            self._builder = RowBuilder(self._tokenizer, probe_weight=self._recipe.probe_weight)
         recipe, builder = self._recipe, self._builder
         first = recipe.first_index + step * recipe.rows_per_step
         samples = [make(recipe.split, first + index) for index in range(recipe.rows_per_step)]
         if step % recipe.decompose_every == recipe.decompose_every - 1:
             return collate([builder.decomposition(sample) for sample in samples], self._pad, recipe.decompose_length)
-        share = recipe.describe_share if step < recipe.describe_until else min(0.1, recipe.describe_share)
+        share = recipe.describe_share if step < recipe.describe_until else 0.0
         build = builder.description if np.random.default_rng([recipe.seed, step]).random() < share else builder.judgement
         rows = [build(sample, _probes(recipe.seed, sample), recipe.row_length) for sample in samples]
         return collate(rows, self._pad, recipe.row_length)
@@ -187,12 +193,12 @@ def _probes(seed: int, sample: Sample) -> list[int]:
 
 
 class _TreeTrainer(Trainer):
-    """A `Trainer` whose loss is the weighted mean over the answers' tokens, and how well the images are seen."""
+    """A `Trainer` whose loss is the weighted mean over the answers' tokens, and how well the cells are read."""
 
-    def __init__(self, *args: Any, seeing_weight: float, **kwargs: Any) -> None:
-        """Take a `Trainer`'s arguments, and the weight of the seeing loss."""
+    def __init__(self, *args: Any, recipe: SftRecipe, **kwargs: Any) -> None:
+        """Take a `Trainer`'s arguments, and the recipe."""
         super().__init__(*args, **kwargs)
-        self.seeing_weight = seeing_weight
+        self.recipe = recipe
 
     def compute_loss(
         self,
@@ -202,18 +208,26 @@ class _TreeTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Cross-entropy at the answers' positions; `labels` are shifted already."""
-        labels, weights, cells = (inputs.pop(name) for name in ("labels", "weights", "cells"))
-        seen: list[torch.Tensor] = []
-        hook = model.model.visual.register_forward_hook(lambda *call: seen.append(visual_features(call[-1])))
+        labels, weights, seen, compared = (inputs.pop(name) for name in ("labels", "weights", "seen", "compared"))
+        features: list[torch.Tensor] = []
+        middle = model.model.language_model.layers[self.recipe.cells_layer]
+        hooks = [
+            module.register_forward_hook(lambda *call: features.append(hidden_states(call[-1])))
+            for module in (model.model.visual, middle)
+        ]
         outputs = model(**inputs, use_cache=False)
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         asked = labels >= 0
         losses = nn.functional.cross_entropy(outputs.logits[asked].float(), labels[asked], reduction="none")
         loss = (losses * weights[asked]).sum() / weights[asked].sum()
-        sight, accuracy = seeing_loss(model.seeing, seen[0], cells)
+        visual = inputs["input_ids"] == model.config.image_token_id
+        sight, sees = cell_loss(model.cell_heads["seeing"], SEEING, features[0], seen)
+        comparison, compares = cell_loss(model.cell_heads["comparing"], COMPARING, features[1][visual], compared)
         if self.state.global_step % self.args.logging_steps == 0:
-            self.log({"answers": float(loss.detach()), **{f"sees_{name}": share for name, share in accuracy.items()}})
-        loss = loss + self.seeing_weight * sight
+            shares = {f"cells_{name}": share for name, share in {**sees, **compares}.items()}
+            self.log({"answers": float(loss.detach()), **shares})
+        loss = loss + self.recipe.cells_weight * (sight + comparison)
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler[int]:
@@ -221,15 +235,27 @@ class _TreeTrainer(Trainer):
 
 
 class _Progress(TrainerCallback):
-    """Appends every log entry to a JSON-lines file, for plots and for people who watch."""
+    """Appends every log entry to a JSON-lines file, for plots and for people who watch, and adds up the time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, resumed: bool) -> None:
+        """Go on from the file's last entry, or start it afresh."""
         self._path = path
+        if not resumed:
+            path.unlink(missing_ok=True)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self._before: float = json.loads(lines[-1])["seconds"] if lines else 0.0
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, resumed parts included."""
+        return self._before + time.monotonic() - self._began
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        entry = {"step": state.global_step, "time": round(time.time(), 1), **kwargs.get("logs", {})}
+        """Write an entry."""
+        entry = {"step": state.global_step, "seconds": round(self.seconds, 1), **kwargs.get("logs", {})}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
@@ -270,12 +296,20 @@ def _initial_model(recipe: SftRecipe, special: dict[str, int], seen: Path) -> Qw
         model = build_model(SIZES[recipe.size], special, recipe.seed)
     if recipe.compiled:
         for block in (*model.model.language_model.layers, *model.model.visual.blocks):
-            block.compile(dynamic=False)
+            # The block's `forward` alone, so that hooks stay outside of what is compiled.
+            block.forward = torch.compile(block.forward, dynamic=False)
     if start is None and recipe.seeing is not None:
-        learn_to_see(model, recipe.seeing, _print_sight)
+        sight = learn_to_see(model, recipe.seeing, _print_sight)
         model.save_pretrained(seen)
-    model.seeing = seeing_head(model.config.vision_config.out_hidden_size)
+        (seen / _SIGHT).write_text(json.dumps(sight, indent=2) + "\n", encoding="utf-8")
+    width = model.config.text_config.hidden_size
+    model.cell_heads = nn.ModuleDict({"seeing": cell_head(width, SEEING), "comparing": cell_head(width, COMPARING)})
     return model
+
+
+def _seconds_of_seeing(seen: Path) -> float:
+    sight = seen / _SIGHT
+    return float(json.loads(sight.read_text(encoding="utf-8"))["seconds"]) if sight.exists() else 0.0
 
 
 def _print_sight(step: int, loss: float, accuracy: dict[str, float]) -> None:

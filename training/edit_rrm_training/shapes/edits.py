@@ -56,6 +56,13 @@ class Edit:
         return self.thing
 
     @property
+    def concerned(self) -> frozenset[int]:
+        """`uid`s of the objects this edit is about."""
+        own = {self.thing.uid} if self.thing is not None else set()
+        own |= {thing.uid for thing in self.added} | set(self.removed)
+        return frozenset(own.union(*(part.concerned for part in self.parts)))
+
+    @property
     def combinations(self) -> tuple[Combination, ...]:
         """The (kind, shape, colour) triples this edit is about; none for whole-image edits."""
         if self.parts:

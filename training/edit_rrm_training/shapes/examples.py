@@ -18,9 +18,9 @@ INSTRUCTION = "make the red star blue"
 
 def example_scenes() -> tuple[Scene, Edit, dict[str, Scene]]:
     """The source, the edit, and what three editors made of it."""
-    star = Thing(1, "star", "red", 16.0, 55.0, 21.0)
-    circle = Thing(2, "circle", "yellow", 16.0, 20.0, 58.0)
-    square = Thing(3, "square", "green", 9.0, 93.0, 92.0)
+    star = Thing(1, "star", "red", 12.0, 41.0, 15.0)
+    circle = Thing(2, "circle", "yellow", 12.0, 15.0, 43.0)
+    square = Thing(3, "square", "green", 7.0, 70.0, 69.0)
     source = Scene(Background("checks", "beige", 3), (star, circle, square))
     edit = Edit("recolour", star, colour="blue")
     good = apply(source, edit)

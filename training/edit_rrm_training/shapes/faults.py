@@ -9,7 +9,7 @@ import numpy as np
 
 from edit_rrm_training.shapes.edits import Edit, apply, changed
 from edit_rrm_training.shapes.scene import Background, Scene, Thing, choose, put, random_background
-from edit_rrm_training.shapes.vocabulary import COLOURS, HALFWAY_RADIUS, RADII, SHAPES, TONES
+from edit_rrm_training.shapes.vocabulary import CANVAS, COLOURS, HALFWAY_RADIUS, RADII, SHAPES, TONES
 
 MAIN_FAULTS = ("none", "nothing", "wrong_attribute", "wrong_object", "half_done", "displaced", "duplicated")
 _MAIN_WEIGHTS = (0.34, 0.14, 0.14, 0.09, 0.15, 0.07, 0.07)
@@ -27,7 +27,7 @@ STAY_BEHIND_UID = 102
 """`uid` of the copy a move left behind."""
 
 _GHOST_ALPHA = 0.45
-_DISPLACEMENT = (13.0, 17.0)
+_DISPLACEMENT = (10.0, 13.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _collateral(rng: np.random.Generator, scene: Scene, source: Scene, edit: Edi
     if not ways:
         return None
     way = choose(rng, ways)
-    places = scene.free_places(30.0)
+    places = scene.free_places(22.0)
     if way in ("moved", "added") and not places:
         return None
     if way == "added":
@@ -149,7 +149,7 @@ def _wrong_attribute(rng: np.random.Generator, source: Scene, edit: Edit) -> Sce
         x, y = put(rng, choose(rng, places))
         return source.with_thing(replace(edit.target, x=x, y=y))
     if edit.kind == "resize":
-        return source.with_thing(replace(edit.target, radius=5.5 if edit.size == "big" else 21.0))
+        return source.with_thing(replace(edit.target, radius=4.0 if edit.size == "big" else 16.0))
     if edit.kind == "background":
         assert edit.background is not None
         background = _other_background(rng, edit.background)
@@ -202,7 +202,7 @@ def _half_done(rng: np.random.Generator, source: Scene, edit: Edit) -> Scene | N
         goal = edit.added[0]
         x, y = (edit.target.x + goal.x) / 2, (edit.target.y + goal.y) / 2
         blocked = any(
-            np.hypot(thing.x - x, thing.y - y) < 24 for thing in source.things if thing.uid != edit.target.uid
+            np.hypot(thing.x - x, thing.y - y) < 18 for thing in source.things if thing.uid != edit.target.uid
         )
         return None if blocked else source.with_thing(replace(edit.target, x=x, y=y))
     if edit.kind == "background":
@@ -231,8 +231,8 @@ def _displaced(rng: np.random.Generator, source: Scene, edit: Edit) -> Scene | N
     for _ in range(6):
         angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(*_DISPLACEMENT)
         x, y = thing.x + length * np.cos(angle), thing.y + length * np.sin(angle)
-        clear = all(np.hypot(other.x - x, other.y - y) > 24 for other in done.things if other.uid != thing.uid)
-        if clear and 8 < x < 104 and 8 < y < 104:
+        clear = all(np.hypot(other.x - x, other.y - y) > 18 for other in done.things if other.uid != thing.uid)
+        if clear and 6 < x < CANVAS - 6 and 6 < y < CANVAS - 6:
             return done.with_thing(replace(thing, x=float(x), y=float(y)))
     return None
 
@@ -244,7 +244,7 @@ def _duplicated(rng: np.random.Generator, source: Scene, edit: Edit) -> Scene | 
     if edit.kind not in ("recolour", "replace", "add", "resize"):
         return None
     thing = done.thing(edit.target.uid)
-    places = done.free_places(30.0)
+    places = done.free_places(22.0)
     if thing is None or not places:
         return None
     x, y = put(rng, choose(rng, places))

@@ -20,10 +20,10 @@ from edit_rrm_training.shapes.vocabulary import NUMBERS, RADII, plural
 
 _FOLLOW, _KEEP, _QUALITY = Category.INSTRUCTION_FOLLOWING, Category.FEATURE_PRESERVATION, Category.IMAGE_QUALITY
 
-_MOVED = 8.0
+_MOVED = 6.0
 """An object whose centre moved further than this (pixels) has moved; below a tenth of the image nothing counts."""
-_AT_PLACE = 12.0
-"""An object this close to a cell's centre (pixels) is at that place; jitter alone is at most 4.3."""
+_AT_PLACE = 9.0
+"""An object this close to a cell's centre (pixels) is at that place; jitter alone is at most 2.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def shown_colour(thing: Thing | None) -> str:
 def shown_size(thing: Thing) -> str:
     """An object's size in words, with words for the sizes it should not have."""
     exact = [word for word, radius in RADII.items() if radius == thing.radius]
-    return exact[0] if exact else ("tiny" if thing.radius < 9 else "huge" if thing.radius > 16 else "between")
+    return exact[0] if exact else ("tiny" if thing.radius < RADII["small"] else "huge" if thing.radius > RADII["big"] else "between")
 
 
 def _distance(one: Thing, two: Thing) -> float:

@@ -13,19 +13,19 @@ from edit_rrm_training.shapes.scene import Background, Scene, Thing
 from edit_rrm_training.shapes.vocabulary import BACKGROUND_COLOURS, CANVAS, COLOURS
 
 Pixels = NDArray[np.uint8]
-"""An RGB image, shape (112, 112, 3)."""
+"""An RGB image, shape (84, 84, 3)."""
 
 _SUPERSAMPLING = 8
-_OUTLINE = 1.6
+_OUTLINE = 1.3
 _NOISE_SIGMA = 30.0
-_BLOCK = 8
+_BLOCK = 7
 
 
 def render(scene: Scene) -> Pixels:
     """Draw a scene.
 
     Returns:
-        RGB pixels, shape (112, 112, 3), uint8. The same scene gives the same pixels.
+        RGB pixels, shape (84, 84, 3), uint8. The same scene gives the same pixels.
     """
     canvas = _background(scene.background).astype(np.float32)
     if scene.half_background is not None:
@@ -154,7 +154,7 @@ def _tone(canvas: NDArray[np.float32], tone: str, strength: float) -> NDArray[np
 
 def _artefact(pixels: Pixels, artefact: str | None, seed: int) -> Pixels:
     if artefact == "blur":
-        return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(2.2)))
+        return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1.7)))
     if artefact == "noise":
         noise = np.random.default_rng(seed).standard_normal(pixels.shape, dtype=np.float32) * _NOISE_SIGMA
         return np.clip(pixels + noise, 0, 255).astype(np.uint8)

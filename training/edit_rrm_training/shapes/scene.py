@@ -9,6 +9,7 @@ import numpy as np
 
 from edit_rrm_training.shapes.vocabulary import (
     BACKGROUND_COLOURS,
+    CANVAS,
     COLOURS,
     JITTER,
     PATTERNS,
@@ -108,7 +109,7 @@ class Scene:
         """The scene with one more object, on top."""
         return replace(self, things=(*self.things, thing))
 
-    def free_places(self, clearance: float = 26.0) -> list[str]:
+    def free_places(self, clearance: float = 20.0) -> list[str]:
         """Cells with no object's centre within `clearance` pixels of theirs."""
         return [place for place in PLACES if all(thing.distance_to(place) > clearance for thing in self.things)]
 
@@ -134,7 +135,7 @@ def random_background(rng: np.random.Generator, *, photos: bool = True) -> Backg
     draw = rng.random()
     if photos and draw < 0.34:
         photo = choose(rng, PHOTOS)
-        side = int(rng.integers(112, 260))
+        side = int(rng.integers(CANVAS, 200))
         return Background("photo", photo=photo, crop=(int(rng.integers(10_000)), int(rng.integers(10_000)), side))
     kind = "plain" if draw < 0.67 else choose(rng, PATTERNS[1:])
     return Background(kind, choose(rng, BACKGROUND_COLOURS), int(rng.integers(14)) if kind != "plain" else 0)

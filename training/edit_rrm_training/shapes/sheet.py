@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edit_rrm_training.shapes.sample import Sample
 from edit_rrm_training.shapes.vocabulary import CANVAS
 
-_SCALE = 2
+_SCALE = 3
 _PICTURE = CANVAS * _SCALE
 _WIDTH = 2 * _PICTURE + 24
 _HEIGHT = _PICTURE + 230

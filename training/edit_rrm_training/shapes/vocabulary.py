@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-CANVAS: Final = 112
+CANVAS: Final = 84
 """Side of every image, in pixels."""
 
 SHAPES: Final = ("circle", "square", "triangle", "diamond", "star", "cross")
@@ -21,10 +21,10 @@ COLOURS: Final[Mapping[str, tuple[int, int, int]]] = {
     "black": (24, 24, 24),
 }
 
-RADII: Final[Mapping[str, float]] = {"small": 9.0, "big": 16.0}
+RADII: Final[Mapping[str, float]] = {"small": 7.0, "big": 12.0}
 """Radius of an object in pixels, by the word for its size."""
 
-HALFWAY_RADIUS: Final = 12.5
+HALFWAY_RADIUS: Final = 9.5
 """What a half-done resize leaves: visibly neither small nor big."""
 
 PLACES: Final[Mapping[str, tuple[int, int]]] = {
@@ -40,7 +40,7 @@ PLACES: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Words for the nine cells of the canvas, as (column, row)."""
 
-JITTER: Final = 3
+JITTER: Final = 2
 """An object's centre lies within this many pixels of its cell's centre, on either axis."""
 
 BACKGROUND_COLOURS: Final[Mapping[str, tuple[int, int, int]]] = {
