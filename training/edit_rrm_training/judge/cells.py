@@ -48,12 +48,13 @@ SEEING: Final[Mapping[str, int]] = {
 """What one image shows in a cell, and how many answers there are."""
 
 COMPARING: Final[Mapping[str, int]] = {
+    "place": SIDE * SIDE,
     "concerned": 2,
     "fate": len(_FATES),
     "background_changed": 2,
     "light_changed": 2,
 }
-"""Whether the instruction is about what stands in a cell and, for the edited image, what became of it."""
+"""Which cell this is, whether the instruction is about what stands in it and, for the edited image, what became of it."""
 
 
 def seeing_answers(scene: Scene) -> Answers:
@@ -83,14 +84,15 @@ def seeing_answers(scene: Scene) -> Answers:
 
 
 def comparing_answers(sample: Sample) -> Answers:
-    """Answers to `COMPARING` for the cells of the source and then the edited image, shape (2 * cells, 4)."""
+    """Answers to `COMPARING` for the cells of the source and then the edited image, shape (2 * cells, 5)."""
     source, edited = sample.source, sample.edited.scene
     before, after = _things(source), _things(edited)
     answers = np.full((2, SIDE * SIDE, len(COMPARING)), UNASKED)
     for cell in range(SIDE * SIDE):
         old, new = before.get(cell), after.get(cell)
-        answers[0, cell, 0] = int(_concerned(sample, old))
+        answers[0, cell, :2] = cell, int(_concerned(sample, old))
         answers[1, cell] = (
+            cell,
             int(_concerned(sample, old) or _concerned(sample, new)),
             _FATES.index(_fate(old, new)),
             int(_background_changed(source, edited, cell)),
