@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from edit_rrm.prompts import ImagePart, RenderedPrompt, TextPart, load_prompt_set
 from edit_rrm_training.judge.architecture import NanoSize, build_model
 from edit_rrm_training.judge.rows import RowBuilder, collate
 from edit_rrm_training.judge.sft import SftRecipe, prepare_tokenizer
 from edit_rrm_training.shapes import Sample, make
-from PIL import Image
 
 LENGTH = 288
 
@@ -43,7 +44,8 @@ def model(judge: Path) -> Any:
 def _chat(processor: Any, prompt: RenderedPrompt, sample: Sample, answer: str) -> Any:
     """The processor's own rendering of one chat."""
     content = [
-        {"type": "text", "text": part.text} if isinstance(part, TextPart) else {"type": "image"} for part in prompt.parts
+        {"type": "text", "text": part.text} if isinstance(part, TextPart) else {"type": "image"}
+        for part in prompt.parts
     ]
     messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + answer + "<|im_end|>"

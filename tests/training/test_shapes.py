@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from edit_rrm.grammar import Judgement, format_judgement, format_principles, parse_judgement, parse_principles
 from edit_rrm.principles import Category
 from edit_rrm_training.shapes import SPLITS, Sample, make, principles, render
@@ -99,7 +100,9 @@ def test_no_principle_is_always_met_or_never(samples: list[Sample]) -> None:
             start = " ".join(finding.principle.question.split()[:3])
             seen.setdefault((sample.edit.kind, start), set()).add(finding.passed)
     constant = {key for key, values in seen.items() if len(values) == 1}
-    assert not {key for key in constant if key[1] in ("Does it keep", "Are the other", "Are background and", "Is the image")}
+    assert not {
+        key for key in constant if key[1] in ("Does it keep", "Are the other", "Are background and", "Is the image")
+    }
 
 
 def test_principles_depend_on_the_request_alone(samples: list[Sample]) -> None:

@@ -1,4 +1,4 @@
-"""Small judges of the real class: a Qwen2.5-VL of a few million parameters, its tokenizer, processor and chat template."""
+"""Small judges of the real class: a Qwen2.5-VL of a few million parameters, its tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def build_model(size: NanoSize, special: dict[str, int], seed: int) -> Qwen2_5_V
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     head = size.text_width // size.text_heads
-    # Rotations fall from 1 to 0.002 radians a position. Qwen's M-RoPE hands the fastest to time, then height, then width:
-    # stills need none for time, and the three rows and columns of an image need fast ones (0.4 and more) to be told
-    # apart, while the long slow tail lets answers look up contents a few hundred tokens back.
+    # Rotations fall from 1 to 0.002 radians a position. Qwen's M-RoPE hands the fastest to time, then height, then
+    # width: stills need none for time, and the three rows and columns of an image need fast ones (0.4 and more) to be
+    # told apart, while the slow tail lets answers look up contents a few hundred tokens back.
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000.0, "mrope_section": [0, 2, head // 2 - 2]}
     config = Qwen2_5_VLConfig(
         text_config={
@@ -155,6 +155,9 @@ def build_model(size: NanoSize, special: dict[str, int], seed: int) -> Qwen2_5_V
             "rope_parameters": rope,
             "tie_word_embeddings": True,
             "rms_norm_eps": 1e-6,
+            # The usual 0.02 suits widths in the thousands: here attention would start out uniform, and what it adds
+            # would drown beside visual features of unit scale.
+            "initializer_range": round(size.text_width**-0.5, 4),
             "bos_token_id": None,
             "eos_token_id": special["<|im_end|>"],
             "pad_token_id": special["<|endoftext|>"],

@@ -54,7 +54,7 @@ COMPARING: Final[Mapping[str, int]] = {
     "background_changed": 2,
     "light_changed": 2,
 }
-"""Which cell this is, whether the instruction is about what stands in it and, for the edited image, what became of it."""
+"""Which cell this is, whether the instruction is about what stands in it and, in the edited image, its fate."""
 
 
 def seeing_answers(scene: Scene) -> Answers:
@@ -132,7 +132,8 @@ def cell_loss(
 def _things(scene: Scene) -> dict[int, Thing]:
     """The object centred in each cell, topmost last."""
     return {
-        min(int(thing.y // CELL), SIDE - 1) * SIDE + min(int(thing.x // CELL), SIDE - 1): thing for thing in scene.things
+        min(int(thing.y // CELL), SIDE - 1) * SIDE + min(int(thing.x // CELL), SIDE - 1): thing
+        for thing in scene.things
     }
 
 

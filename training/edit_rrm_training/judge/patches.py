@@ -26,4 +26,6 @@ def patches(images: Sequence[Pixels]) -> NDArray[np.float32]:
     stacked = (np.stack(images).astype(np.float32) / 255.0 - _MEAN) / _STD
     tiles = stacked.reshape(len(images), SIDE, MERGE, PATCH, SIDE, MERGE, PATCH, 3)
     tiles = tiles.transpose(0, 1, 4, 2, 5, 7, 3, 6).reshape(-1, 3, 1, PATCH, PATCH)
-    return np.ascontiguousarray(np.broadcast_to(tiles, (tiles.shape[0], 3, 2, PATCH, PATCH))).reshape(-1, 6 * PATCH * PATCH)
+    return np.ascontiguousarray(np.broadcast_to(tiles, (tiles.shape[0], 3, 2, PATCH, PATCH))).reshape(
+        -1, 6 * PATCH * PATCH
+    )

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edit_rrm.grammar import format_judgement, format_principles
-from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, TextPart, load_prompt_set
 from numpy.typing import NDArray
 
+from edit_rrm.grammar import format_judgement, format_principles
+from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, TextPart, load_prompt_set
 from edit_rrm_training.judge.architecture import IMAGE_TOKENS, PATCH, SIDE
-from edit_rrm_training.judge.patches import patches
 from edit_rrm_training.judge.cells import COMPARING, UNASKED, comparing_answers, seeing_answers
-from edit_rrm_training.shapes import Pixels, Sample, render
+from edit_rrm_training.judge.patches import patches
+from edit_rrm_training.shapes import Sample, render
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.scene import Scene
 from edit_rrm_training.shapes.vocabulary import CANVAS
@@ -113,7 +113,9 @@ class RowBuilder:
     def decomposition(self, sample: Sample) -> Row:
         """A row that breaks an instruction into principles."""
         answer = format_principles([finding.principle for finding in sample.truth.findings])
-        return self._row([self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source,), _UNCOMPARED)
+        return self._row(
+            [self._chat(self._prompts.decompose(sample.instruction), answer, 1.0)], (sample.source,), _UNCOMPARED
+        )
 
     def _with_probes(self, sample: Sample, first: _Chat, probes: Sequence[int], length: int) -> Row:
         principles = [finding.principle for finding in sample.truth.findings]
@@ -174,8 +176,10 @@ class RowBuilder:
                 assert isinstance(part, TextPart)
                 pieces[-1] += part.text
         pieces[-1] += "<|im_end|>\n<|im_start|>assistant\n"
-        # Lines are encoded one by one so that the cache hits: the pre-tokenizer never joins a newline to what follows it.
-        prefix = [token for piece in pieces[:-1] for line in piece.splitlines(keepends=True) for token in self._encode(line)]
+        # Lines are encoded one by one so that the cache hits: the pre-tokenizer joins no newline to what follows it.
+        prefix = [
+            token for piece in pieces[:-1] for line in piece.splitlines(keepends=True) for token in self._encode(line)
+        ]
         return prefix, list(self._encode(pieces[-1]))
 
     def _encode_uncached(self, text: str) -> tuple[int, ...]:

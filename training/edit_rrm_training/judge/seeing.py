@@ -22,6 +22,7 @@ from edit_rrm_training.shapes.vocabulary import CANVAS
 if TYPE_CHECKING:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
+
 @dataclass(frozen=True, slots=True)
 class SeeingRecipe:
     """How long and how fast the vision tower learns to see."""

@@ -11,25 +11,25 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults, save_card
-from edit_rrm.grammar import format_judgement, format_principles
-from edit_rrm.prompts import load_prompt_set
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults, save_card
+from edit_rrm.grammar import format_judgement, format_principles
+from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, build_model, build_tokenizer
-from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
 from edit_rrm_training.judge.cells import COMPARING, SEEING, cell_head, cell_loss
-from edit_rrm_training.judge.seeing import SeeingRecipe, learn_to_see, hidden_states
+from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
+from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
 from edit_rrm_training.shapes import Sample, make
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.vocabulary import CANVAS
@@ -61,7 +61,7 @@ class SftRecipe:
     """After this many steps nothing is described."""
     probe_weight: float = 2.0
     """Weight of a probe's answer among the answers' tokens."""
-    seeing: SeeingRecipe | None = SeeingRecipe()
+    seeing: SeeingRecipe | None = field(default_factory=SeeingRecipe)
     """Teach the vision tower to see first; None to skip."""
     cells_weight: float = 0.1
     """Weight of what `cells` asks of the visual tokens, beside the answers' own loss."""
@@ -182,13 +182,15 @@ class _StepBatches(Dataset[dict[str, torch.Tensor]]):
         if step % recipe.decompose_every == recipe.decompose_every - 1:
             return collate([builder.decomposition(sample) for sample in samples], self._pad, recipe.decompose_length)
         share = recipe.describe_share if step < recipe.describe_until else 0.0
-        build = builder.description if np.random.default_rng([recipe.seed, step]).random() < share else builder.judgement
+        build = (
+            builder.description if np.random.default_rng([recipe.seed, step]).random() < share else builder.judgement
+        )
         rows = [build(sample, _probes(recipe.seed, sample), recipe.row_length) for sample in samples]
         return collate(rows, self._pad, recipe.row_length)
 
 
 def _probes(seed: int, sample: Sample) -> list[int]:
-    """Principles in the order to probe them: a failed one is twice as likely to come early, there being four passed to each."""
+    """Principles in the order to probe them: a failed one is twice as likely to come early, four passing to each."""
     odds = np.array([1.0 if finding.passed else 2.0 for finding in sample.truth.findings])
     rng = np.random.default_rng([seed, sample.index])
     return [int(index) for index in rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())]
@@ -253,9 +255,7 @@ class _Progress(TrainerCallback):
         """Wall time of the run so far, resumed parts included."""
         return self._before + time.monotonic() - self._began
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write an entry."""
         entry = {"step": state.global_step, "seconds": round(self.seconds, 1), **kwargs.get("logs", {})}
         with self._path.open("a", encoding="utf-8") as file:

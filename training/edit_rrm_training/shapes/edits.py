@@ -82,7 +82,7 @@ def plan(rng: np.random.Generator, scene: Scene, kind: str) -> tuple[Scene, Edit
     """Think of an edit of a kind.
 
     Returns:
-        The scene (with more objects where counting needs them) and the edit, or None where this scene has no room for it.
+        The scene (with more objects where counting needs them) and the edit, or None where it has no room for it.
     """
     return _PLANS[kind](rng, scene)
 

@@ -40,7 +40,7 @@ class Edited:
 
 
 def commit(rng: np.random.Generator, source: Scene, edit: Edit) -> Edited:
-    """Carry out an edit with at most one main fault and any side faults, as often as `_MAIN_WEIGHTS` and `_SIDE_CHANCES` say."""
+    """Carry out an edit with at most one main fault and any side faults, by `_MAIN_WEIGHTS` and `_SIDE_CHANCES`."""
     main = MAIN_FAULTS[int(rng.choice(len(MAIN_FAULTS), p=_MAIN_WEIGHTS))]
     scene = with_main_fault(rng, source, edit, main)
     if scene is None:
@@ -113,7 +113,9 @@ def _collateral(rng: np.random.Generator, scene: Scene, source: Scene, edit: Edi
         return None
     if way == "added":
         x, y = put(rng, choose(rng, places))
-        return scene.plus(Thing(INTRUDER_UID, choose(rng, SHAPES), choose(rng, COLOURS), RADII[choose(rng, RADII)], x, y))
+        return scene.plus(
+            Thing(INTRUDER_UID, choose(rng, SHAPES), choose(rng, COLOURS), RADII[choose(rng, RADII)], x, y)
+        )
     thing = candidates[int(rng.integers(len(candidates)))]
     if way == "removed":
         return scene.without(thing.uid)

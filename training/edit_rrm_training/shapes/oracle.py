@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edit_rrm.principles import Category, Principle
-
 from edit_rrm_training.shapes.edits import Edit
 from edit_rrm_training.shapes.faults import STAY_BEHIND_UID
 from edit_rrm_training.shapes.scene import Scene, Thing
@@ -71,7 +70,11 @@ def shown_colour(thing: Thing | None) -> str:
 def shown_size(thing: Thing) -> str:
     """An object's size in words, with words for the sizes it should not have."""
     exact = [word for word, radius in RADII.items() if radius == thing.radius]
-    return exact[0] if exact else ("tiny" if thing.radius < RADII["small"] else "huge" if thing.radius > RADII["big"] else "between")
+    return (
+        exact[0]
+        if exact
+        else ("tiny" if thing.radius < RADII["small"] else "huge" if thing.radius > RADII["big"] else "between")
+    )
 
 
 def _distance(one: Thing, two: Thing) -> float:
@@ -99,7 +102,9 @@ def _recolour(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     whole = new is not None and new.colour == edit.colour and new.right_colour is None
     started = new is not None and (new.colour != old.colour or new.right_colour is not None)
     return [
-        _finding(_FOLLOW, f"Did the {old.name} change color?", started, f"{old.place}: {old.colour} to {shown_colour(new)}"),
+        _finding(
+            _FOLLOW, f"Did the {old.name} change color?", started, f"{old.place}: {old.colour} to {shown_colour(new)}"
+        ),
         _finding(_FOLLOW, f"Is the {old.shape} now {edit.colour} all over?", whole, shown_colour(new)),
         _keep_finding(old, new, ("shape", "size", "place")),
         *_rest(source, edit, edited),
@@ -125,8 +130,12 @@ def _add(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     placed = new is not None and there and new.distance_to(edit.place) < _AT_PLACE
     return [
         _finding(_FOLLOW, f"Is there a new {wanted.shape}?", there, seen),
-        _finding(_FOLLOW, f"Is the new {wanted.shape} {wanted.colour}?", coloured, new.colour if new else "nothing new"),
-        _finding(_FOLLOW, f"Is the new {wanted.shape} at the {edit.place}?", placed, new.place if new else "nothing new"),
+        _finding(
+            _FOLLOW, f"Is the new {wanted.shape} {wanted.colour}?", coloured, new.colour if new else "nothing new"
+        ),
+        _finding(
+            _FOLLOW, f"Is the new {wanted.shape} at the {edit.place}?", placed, new.place if new else "nothing new"
+        ),
         *_rest(source, edit, edited),
     ]
 
@@ -147,7 +156,12 @@ def _move(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     arrived = new is not None and new.distance_to(edit.place) < _AT_PLACE
     seen = "gone" if new is None else "between" if new.distance_to(new.place) > _AT_PLACE else new.place
     return [
-        _finding(_FOLLOW, f"Did the {old.name} leave its old place?", left, f"{old.place}: {'empty' if left else 'still there'}"),
+        _finding(
+            _FOLLOW,
+            f"Did the {old.name} leave its old place?",
+            left,
+            f"{old.place}: {'empty' if left else 'still there'}",
+        ),
         _finding(_FOLLOW, f"Is it at the {edit.place} now?", arrived, seen),
         _keep_finding(old, new, ("shape", "size", "color")),
         *_rest(source, edit, edited),
@@ -163,7 +177,9 @@ def _resize(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     word = "bigger" if bigger else "smaller"
     return [
         _finding(_FOLLOW, f"Is the {old.name} {word} than before?", went, f"{old.place}: {reason}"),
-        _finding(_FOLLOW, f"Is the {old.shape} clearly {edit.size} now?", radius == RADII[edit.size], shown_size(new or old)),
+        _finding(
+            _FOLLOW, f"Is the {old.shape} clearly {edit.size} now?", radius == RADII[edit.size], shown_size(new or old)
+        ),
         _keep_finding(old, new, ("shape", "color", "place")),
         *_rest(source, edit, edited),
     ]
@@ -174,10 +190,19 @@ def _count(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     now = sum(other.name == thing.name for other in edited.things)
     more = edit.number > edit.before
     names = f"{thing.colour} {plural(thing.shape)}"
-    exact = f"Is there exactly one {thing.name}?" if edit.number == 1 else f"Are there exactly {NUMBERS[edit.number]} {names}?"
+    exact = (
+        f"Is there exactly one {thing.name}?"
+        if edit.number == 1
+        else f"Are there exactly {NUMBERS[edit.number]} {names}?"
+    )
     moved_on = now > edit.before if more else now < edit.before
     return [
-        _finding(_FOLLOW, f"Are there {'more' if more else 'fewer'} {names} than before?", moved_on, f"{edit.before} to {now}"),
+        _finding(
+            _FOLLOW,
+            f"Are there {'more' if more else 'fewer'} {names} than before?",
+            moved_on,
+            f"{edit.before} to {now}",
+        ),
         _finding(_FOLLOW, exact, now == edit.number, str(now)),
         *_rest(source, edit, edited),
     ]
@@ -190,7 +215,12 @@ def _background(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     seen = "only half" if half else edited.background.name if other else "same"
     return [
         _finding(_FOLLOW, "Did the background change?", half or other, "changed" if half or other else "same"),
-        _finding(_FOLLOW, f"Is the background {edit.background.name} all over?", edited.background == edit.background and not half, seen),
+        _finding(
+            _FOLLOW,
+            f"Is the background {edit.background.name} all over?",
+            edited.background == edit.background and not half,
+            seen,
+        ),
         _others(source, edit, edited, "Are the objects unchanged, with none added?"),
         _finding(_KEEP, "Is the light unchanged?", edited.shift is None, edited.shift or "same"),
     ]
@@ -199,8 +229,12 @@ def _background(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
 def _tone(source: Scene, edit: Edit, edited: Scene) -> list[Finding]:
     seen = "same" if edited.tone is None else f"half {edited.tone}" if edited.tone_half else edited.tone
     return [
-        _finding(_FOLLOW, "Did the light or tone change?", edited.tone is not None, "changed" if edited.tone else "same"),
-        _finding(_FOLLOW, f"Is the whole image {edit.tone} now?", edited.tone == edit.tone and not edited.tone_half, seen),
+        _finding(
+            _FOLLOW, "Did the light or tone change?", edited.tone is not None, "changed" if edited.tone else "same"
+        ),
+        _finding(
+            _FOLLOW, f"Is the whole image {edit.tone} now?", edited.tone == edit.tone and not edited.tone_half, seen
+        ),
         _others(source, edit, edited, "Are the objects kept in shape, size and place, with none added?"),
     ]
 
@@ -270,12 +304,17 @@ def _quality(edited: Scene) -> list[Finding]:
     soft = edited.artefact in ("blur", "blocks")
     return [
         _finding(_QUALITY, "Is the image sharp?", not soft, str(edited.artefact) if soft else "sharp"),
-        _finding(_QUALITY, "Is the image free of noise?", edited.artefact != "noise", "noise" if edited.artefact == "noise" else "clean"),
+        _finding(
+            _QUALITY,
+            "Is the image free of noise?",
+            edited.artefact != "noise",
+            "noise" if edited.artefact == "noise" else "clean",
+        ),
     ]
 
 
 def _score(source: Scene, edit: Edit, edited: Scene, findings: tuple[Finding, ...]) -> float:
-    """The method's anchors as arithmetic: what was asked for sets the base, and repairs are deducted by what they cost."""
+    """The method's anchors as arithmetic: what was asked for sets the base, and repairs cost deductions."""
     if edited == source:
         return 0.0
     follow = [finding.passed for finding in findings if finding.principle.category is _FOLLOW]

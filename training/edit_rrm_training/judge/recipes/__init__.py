@@ -15,7 +15,9 @@ from edit_rrm_training.judge.sft import SftRecipe
 
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes that ship with the package."""
-    return tuple(sorted(item.name.removesuffix(".yaml") for item in files(__name__).iterdir() if item.name.endswith(".yaml")))
+    return tuple(
+        sorted(item.name.removesuffix(".yaml") for item in files(__name__).iterdir() if item.name.endswith(".yaml"))
+    )
 
 
 def load_recipe(name: str, **overrides: Any) -> SftRecipe:
