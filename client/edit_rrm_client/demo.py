@@ -11,13 +11,16 @@ import json
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
-import httpx2
-from edit_rrm.verdicts import Reward
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from edit_rrm.verdicts import Mode, Reward
+from edit_rrm_client.client import RewardClient
+from edit_rrm_client.errors import RewardClientError
 from edit_rrm_client.local import LocalServiceError, local_service
 from edit_rrm_client.report import draw_report
 
@@ -46,24 +49,23 @@ def main(argv: list[str] | None = None) -> int:
     index = json.loads(_EXAMPLES.joinpath("examples.json").read_text(encoding="utf-8"))
     source = _EXAMPLES.joinpath(index["source"]).read_bytes()
     edits = [Example(row["name"], _EXAMPLES.joinpath(row["edited"]).read_bytes()) for row in index["edits"]]
-    if options.url:
-        rewards = _judge(options.url, index["instruction"], source, edits, options.mode)
-    else:
-        log = options.out / "server.log"
-        console.print(f"starting the service (log: {log})")
-        try:
+    try:
+        if options.url:
+            rewards = _judge(options.url, index["instruction"], source, edits, options.mode)
+        else:
+            log = options.out / "server.log"
+            _say(console, f"starting the service (log: {log})")
             with local_service(("--engine", options.engine), log=log) as url:
                 rewards = _judge(url, index["instruction"], source, edits, options.mode)
-        except LocalServiceError as error:
-            console.print(str(error), markup=False)
-            return 1
+    except (LocalServiceError, RewardClientError) as error:
+        _say(console, str(error))
+        return 1
 
     for example, reward in zip(edits, rewards, strict=True):
         _show(console, index["instruction"], example, reward)
-    draw_report(index["instruction"], source, [(e.name, e.edited, r) for e, r in zip(edits, rewards, strict=True)]).save(
-        options.out / "report.png"
-    )
-    console.print(f"picture: {options.out / 'report.png'}")
+    rows = [(example.name, example.edited, reward) for example, reward in zip(edits, rewards, strict=True)]
+    draw_report(index["instruction"], source, rows).save(options.out / "report.png")
+    _say(console, f"picture: {options.out / 'report.png'}")
     return _verdict(console, edits, rewards)
 
 
@@ -74,7 +76,7 @@ def _verdict(console: Console, edits: list[Example], rewards: list[Reward]) -> i
         return 1
     scores = [reward.score for reward in rewards if reward.score is not None]
     order = " > ".join(f"{e.name} {score:g}" for e, score in zip(edits, scores, strict=True))
-    if all(better > worse for better, worse in zip(scores, scores[1:], strict=False)):
+    if all(better > worse for better, worse in pairwise(scores)):
         console.print(f"[green]as it should be: {order}[/green]")
         return 0
     console.print(f"[red]wrong order, expected {order}[/red]")
@@ -82,35 +84,31 @@ def _verdict(console: Console, edits: list[Example], rewards: list[Reward]) -> i
 
 
 def _judge(url: str, instruction: str, source: bytes, edits: list[Example], mode: str) -> list[Reward]:
-    rewards = []
-    with httpx2.Client(base_url=url, timeout=120.0) as client:
-        for example in edits:
-            reply = client.post(
-                "/v1/reward",
-                data={"instruction": instruction, "mode": mode},
-                files={"source": ("source.png", source), "edited": (f"{example.name}.png", example.edited)},
-            )
-            if reply.is_error:
-                raise SystemExit(f"{example.name}: HTTP {reply.status_code}: {reply.text}")
-            rewards.append(Reward.model_validate_json(reply.content))
-    return rewards
+    with RewardClient(url, timeout=600.0) as client:
+        reply = client.rewards(instruction, source, [example.edited for example in edits], mode=Mode(mode))
+    return list(reply.results)
 
 
 def _show(console: Console, instruction: str, example: Example, reward: Reward) -> None:
     score = "not scored" if reward.score is None else f"score {reward.score:g}, reward {reward.reward:g}"
-    table = Table(title=f"{instruction!r}: {example.name}: {score}", title_justify="left")
+    # What the judge wrote goes in as Text: square brackets in a plain string would be read as markup.
+    table = Table(title=Text(f"{instruction!r}: {example.name}: {score}"), title_justify="left")
     for heading in ("category", "principle", "verdict", "why"):
         table.add_column(heading)
     for verdict in reward.verdicts:
         table.add_row(
             verdict.principle.category.value.replace("_", " "),
-            verdict.principle.question,
+            Text(verdict.principle.question),
             "[green]yes[/green]" if verdict.passed else "[red]no[/red]",
-            verdict.rationale or ("" if verdict.probability is None else f"P(yes) {verdict.probability:.2f}"),
+            Text(verdict.rationale or ("" if verdict.probability is None else f"P(yes) {verdict.probability:.2f}")),
         )
     console.print(table)
     if reward.error is not None:
-        console.print(f"[red]{reward.outcome.value}: {reward.error.message}[/red]")
+        console.print(Text(f"{reward.outcome.value}: {reward.error.message}", style="red"))
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A service of one's own: start `edit-rrm serve` on a free port of this machine, wait until it is ready, stop it at the end."""
+"""A service of one's own: `edit-rrm serve` on a free port of this machine, for as long as a context lasts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 
 _STOP_WITHIN_S = 60.0
+_TAIL_CHARS = 2_000
 
 
 class LocalServiceError(RuntimeError):
@@ -39,7 +40,7 @@ def local_service(
     """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "edit_rrm_service", "serve", "--host", "127.0.0.1", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", "edit_rrm_service", "serve", "--host=127.0.0.1", f"--port={port}", *arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, and arguments from our own caller
@@ -61,18 +62,19 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, wit
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise LocalServiceError(f"the service stopped with status {process.returncode}; the end of {log}:\n{_tail(log)}")
+            raise LocalServiceError(f"the service stopped with status {process.returncode}:\n{_tail(log)}")
         try:
             if httpx2.get(f"{url}/readyz", timeout=5.0).is_success:
                 return
         except httpx2.TransportError:
             pass
         time.sleep(0.2)
-    raise LocalServiceError(f"the service was not ready within {within_s:.0f} s; the end of {log}:\n{_tail(log)}")
+    raise LocalServiceError(f"the service was not ready within {within_s:.0f} s:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-2_000:]
+    end = log.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARS:].strip()
+    return f"the end of {log}:\n{end}" if end else f"{log} is empty"
 
 
 def _free_port() -> int:

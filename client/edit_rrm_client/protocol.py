@@ -10,10 +10,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edit_rrm.wire import ErrorBody
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ValidationError
 
+from edit_rrm.wire import ErrorBody
 from edit_rrm_client.errors import ApiStatusError, AuthenticationError, BadResponseError
 
 ImageInput = Image.Image | bytes | str | PathLike[str]
@@ -22,6 +22,9 @@ ImageInput = Image.Image | bytes | str | PathLike[str]
 Parts = list[tuple[str, tuple[str | None, bytes, str]]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "RGBA", "PA": "RGBA"}
+_PROXY_RETRYABLE = frozenset({429, 502, 503, 504})
 _TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
@@ -34,16 +37,25 @@ class HttpRequest:
 
 
 def encode_image(image: ImageInput) -> bytes:
-    """Bytes of an image file. PIL images become PNG: a judge must not see compression artefacts that an editor did not make.
+    """Bytes of an image file.
+
+    PIL images become PNG, because a judge must not see compression artefacts that an editor did not make, and upright,
+    because PNG would lose the EXIF orientation that the service applies to files.
 
     Raises:
         OSError: A path that cannot be read.
+        ValueError: A PIL image of a mode without an obvious picture, such as ``F``.
     """
     if isinstance(image, bytes):
         return image
     if isinstance(image, Image.Image):
         buffer = BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _CONVERTED:
+            upright = upright.convert(_CONVERTED[upright.mode])
+        elif upright.mode not in _PNG_MODES:
+            raise ValueError(f"a PIL image of mode {upright.mode!r} is no picture; convert it to RGB first")
+        upright.save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
     return Path(image).read_bytes()
 
@@ -75,7 +87,11 @@ def parse_response(model: type[ModelT], status: int, body: bytes) -> ModelT:
         try:
             error = ErrorBody.model_validate_json(body).error
         except ValidationError:
-            raise BadResponseError(f"HTTP {status} that is no error of an Edit-RRM service: {body[:200]!r}", status=status) from None
+            # A proxy in front of the service says it is overloaded or away in words of its own.
+            message = f"HTTP {status} that is no error of an Edit-RRM service; is the URL right? {body[:200]!r}"
+            raise BadResponseError(
+                message, code="bad_response", status=status, retryable=status in _PROXY_RETRYABLE
+            ) from None
         kind = AuthenticationError if status == 401 else ApiStatusError
         raise kind(
             f"{error.code}: {error.message}",
@@ -88,7 +104,9 @@ def parse_response(model: type[ModelT], status: int, body: bytes) -> ModelT:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise BadResponseError(f"an answer that is no {model.__name__}: {error.error_count()} problems", status=status) from None
+        problems = error.error_count()
+        message = f"HTTP {status} with an answer that is no {model.__name__} ({problems} problems); is the URL right?"
+        raise BadResponseError(message, code="bad_response", status=status) from None
 
 
 def content_type(data: bytes) -> str:
