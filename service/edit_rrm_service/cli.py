@@ -6,14 +6,18 @@ import importlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn, get_args
 
 import typer
 
+from edit_rrm_service.engines.options import EngineName
+
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from edit_rrm.verdicts import Reward
 
 app = typer.Typer(
@@ -24,8 +28,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _known_engine(name: str | None) -> str | None:
+    if name is not None and name not in get_args(EngineName):
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(get_args(EngineName))}")
+    return name
+
+
 _Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub name; the shipped judge by default.")]
-_Engine = Annotated[str | None, typer.Option(help="auto, vllm, transformers or openai. [default: auto]")]
+_Engine = Annotated[
+    str | None, typer.Option(callback=_known_engine, help="auto, vllm, transformers or openai. [default: auto]")
+]
 _Url = Annotated[str | None, typer.Option(help="A running service. Left out, one is started for the occasion.")]
 _Key = Annotated[str | None, typer.Option(envvar="EDIT_RRM_API_KEY", help="Key for the service, if it wants one.")]
 
@@ -38,24 +51,25 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 8000]")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, bfloat16, float16 or float32. [default: auto]")] = None,
     max_model_len: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
-    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Share of a GPU's memory. [default: 0.9]")] = None,
+    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Share of GPU memory. [default: 0.9]")] = None,
     tensor_parallel_size: Annotated[int | None, typer.Option(help="GPUs to split the model over. [default: 1]")] = None,
     base_url: Annotated[list[str] | None, typer.Option(help="Engine openai: a server; may be repeated.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
 ) -> None:
     """Serve a judge over HTTP. Every flag is also an environment variable: --port is EDIT_RRM_PORT.
 
+    \b
     The shipped judge, which needs no GPU and knows the shapes world:
-
         edit-rrm serve
 
+    \b
     A full-size one on a GPU:
-
         edit-rrm serve --model Qwen/Qwen2.5-VL-7B-Instruct --host 0.0.0.0
 
+    \b
     In front of running `vllm serve` processes:
-
-        edit-rrm serve --engine openai --base-url http://judge-0:8000/v1 --base-url http://judge-1:8000/v1
+        edit-rrm serve --engine openai --base-url http://judge-0:8000/v1 \\
+            --base-url http://judge-1:8000/v1
     """
     from pydantic import ValidationError
 
@@ -77,8 +91,7 @@ def serve(
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]  # checked by pydantic, which is what the except is for
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        _fail(f"{'.'.join(str(piece) for piece in first['loc'])}: {first['msg']}")
+        _fail(_wrong_setting(error, flags))
     raise SystemExit(run(settings))
 
 
@@ -94,25 +107,30 @@ def score(
     api_key: _Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Judge edits of one source image and say why.
+    """Judge edits of one source image and say why. Exits with 1 if one of them could not be scored.
 
+    \b
+    With the shipped judge:
         edit-rrm score -i "make the star blue" -s source.png -e one.png -e two.png
 
-        edit-rrm score --url http://localhost:8000 -i "..." -s source.png -e edited.png --json
+    \b
+    With a running service, for a program to read:
+        edit-rrm score --url http://localhost:8000 --json \\
+            -i "make the star blue" -s source.png -e edited.png
     """
     from edit_rrm.verdicts import Mode
     from edit_rrm_client import RewardClient, RewardClientError
 
     if mode not in {item.value for item in Mode}:
         raise typer.BadParameter(f"{mode!r} is neither think nor probe", param_hint="--mode")
-    for path in (source, *edited):
+    for flag, path in (("--source", source), *(("--edited", path) for path in edited)):
         if not path.is_file():
-            raise typer.BadParameter(f"{path} is not a file")
+            raise typer.BadParameter(f"{path} is not a file", param_hint=flag)
     with _serving(url, model, engine) as base:
         try:
             with RewardClient(base, api_key=api_key, timeout=600.0) as client:
                 reply = client.rewards(instruction, source, edited, mode=Mode(mode))
-        except RewardClientError as error:
+        except (RewardClientError, OSError) as error:
             _fail(str(error))
     if as_json:
         typer.echo(json.dumps(reply.model_dump(mode="json"), indent=2))
@@ -126,6 +144,8 @@ def score(
 def identity(url: _Url = None, model: _Model = None, engine: _Engine = None, api_key: _Key = None) -> None:
     """Print what exactly is judging, and the hash that every response carries.
 
+    \b
+    Of a running service:
         edit-rrm identity --url http://localhost:8000
     """
     from edit_rrm_client import RewardClient, RewardClientError
@@ -142,7 +162,9 @@ def identity(url: _Url = None, model: _Model = None, engine: _Engine = None, api
 def hash_key_command() -> None:
     """Read an API key from standard input and print what goes into EDIT_RRM_API_KEY_HASHES.
 
-        printf %s "$KEY" | edit-rrm hash-key
+    \b
+    Without the key showing up in the shell's history:
+        read -rs KEY; printf %s "$KEY" | edit-rrm hash-key
     """
     from edit_rrm_service.auth import hash_key
 
@@ -173,22 +195,35 @@ def _serving(url: str | None, model: str | None, engine: str | None) -> Iterator
 def _print_reward(name: str, reward: Reward) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     head = f"score {reward.score:g} of 10" if reward.score is not None else f"not scored: {reward.outcome.value}"
-    table = Table(title=f"{name}: {head}", title_justify="left")
+    # File names and what the judge wrote go in as Text: square brackets in a plain string would be read as markup.
+    table = Table(title=Text(f"{name}: {head}"), title_justify="left")
     for heading in ("category", "principle", "verdict", "why"):
         table.add_column(heading)
     for verdict in reward.verdicts:
         why = verdict.rationale or ("" if verdict.probability is None else f"P(yes) {verdict.probability:.2f}")
         category = verdict.principle.category.value.replace("_", " ")
-        table.add_row(category, verdict.principle.question, "yes" if verdict.passed else "no", why)
+        table.add_row(category, Text(verdict.principle.question), "yes" if verdict.passed else "no", Text(why))
     console = Console()
     console.print(table)
     if reward.error is not None:
         console.print(reward.error.message, markup=False)
 
 
-def _fail(line: str) -> Any:
+def _wrong_setting(error: ValidationError, flags: Iterable[str]) -> str:
+    """The first setting at fault, by the names it can be set with."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    # Shown without the type of error that pydantic puts in front of our own messages.
+    reason = first["msg"].removeprefix("Value error, ")
+    flag = "--base-url" if name == "base_urls" else f"--{name.replace('_', '-')}"
+    variable = f"EDIT_RRM_{name.upper()}"
+    return f"{flag} or {variable}: {reason}" if name in flags else f"{variable}: {reason}"
+
+
+def _fail(line: str) -> NoReturn:
     typer.echo(f"edit-rrm: {line}", err=True)
     raise SystemExit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 
@@ -11,6 +12,7 @@ from edit_rrm_service.app import create_app
 from edit_rrm_service.logs import configure_logs
 from edit_rrm_service.settings import Settings
 
+_BACKLOG = 2_048
 _DRAIN_S = 30
 _KEEPALIVE_S = 65
 """Longer than clients keep idle connections, so that it is never the server that closes one under a request."""
@@ -26,7 +28,9 @@ def run(settings: Settings) -> int:
     try:
         bound = _bind(settings.host, settings.port)
     except OSError as error:
-        _say(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another --port")
+        wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        advice = f"choose another {'--host' if wrong_host else '--port'}"
+        _say(f"cannot listen on {_authority(settings.host, settings.port)}: {error.strerror or error}; {advice}")
         return 1
     failures: list[str] = []
 
@@ -44,7 +48,7 @@ def run(settings: Settings) -> int:
     )
     server = uvicorn.Server(config)
     host, port = bound.getsockname()[:2]
-    sys.stderr.write(f"edit-rrm: http://{host}:{port} (docs at /docs); loading {settings.model}\n")
+    sys.stderr.write(f"edit-rrm: http://{_authority(host, port)} (docs at /docs); loading {settings.model}\n")
     try:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
@@ -61,10 +65,16 @@ def _bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        # Two sockets may bind one port by SO_REUSEADDR as long as neither listens: listening now keeps the second away.
+        bound.listen(_BACKLOG)
     except OSError:
         bound.close()
         raise
     return bound
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edit_rrm.verdicts import Aggregation, Mode, Outcome
-from edit_rrm_client import ApiStatusError, AuthenticationError, RewardClient
+from edit_rrm_client import ApiStatusError, AuthenticationError, ImageInput, RewardClient
 from edit_rrm_service.auth import hash_key
 from tests.client.fake_service import P_YES, PRINCIPLES, judgement, judging_service
 
@@ -95,7 +95,7 @@ def test_decompose_and_verify(client: RewardClient) -> None:
 def test_images_go_as_paths_bytes_and_pil_alike(client: RewardClient, tmp_path: Path) -> None:
     path = tmp_path / "edited.png"
     blue(0.7).save(path)
-    forms = [str(path), path, path.read_bytes(), blue(0.7)]
+    forms: list[ImageInput] = [str(path), path, path.read_bytes(), blue(0.7)]
     assert {client.reward("x", SOURCE, form).score for form in forms} == {7.0}
 
 

@@ -44,7 +44,7 @@ def test_the_examples_are_what_the_index_says() -> None:
         (
             {"good": 9.5, "collateral": 6.0, "untouched": 0.0},
             0,
-            "as it should be: good 9.5 > collateral 6 > untouched 0",
+            "good 9.5 > collateral 6 > untouched 0",
         ),
         ({"good": 6.0, "collateral": 9.5, "untouched": 0.0}, 1, "wrong order"),
         ({"good": 9.5, "collateral": 6.0, "untouched": 6.0}, 1, "wrong order"),

@@ -93,7 +93,7 @@ def test_a_redirect_is_not_followed_with_a_key_in_hand() -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "127.0.0.1:8000", "ftp://judge", "http://", "http://judge:port"])
 def test_a_url_that_cannot_work_is_refused_at_once(url: str) -> None:
-    with pytest.raises(RewardClientError, match="http://127.0.0.1:8000") as caught:
+    with pytest.raises(RewardClientError, match=r"http://127\.0\.0\.1:8000") as caught:
         RewardClient(url)
     assert (caught.value.code, caught.value.retryable) == ("invalid_url", False)
 

@@ -30,9 +30,11 @@ def test_a_service_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) ->
 def test_a_service_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     started = time.monotonic()
-    with pytest.raises(LocalServiceError, match="not ready within 0 s") as caught:
-        with local_service(MISSING, log=log, ready_within_s=0.0):
-            pytest.fail("it must not come up")
+    with (
+        pytest.raises(LocalServiceError, match="not ready within 0 s") as caught,
+        local_service(MISSING, log=log, ready_within_s=0.0),
+    ):
+        pytest.fail("it must not come up")
     assert str(log) in str(caught.value)
     assert time.monotonic() - started < 30.0, "it was told to stop, and not waited for"
 

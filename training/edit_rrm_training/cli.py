@@ -1,10 +1,10 @@
-"""The `edit-rrm data`, `train` and `eval` commands. Heavy imports happen inside the commands, so that `--help` is quick."""
+"""The `edit-rrm data`, `train` and `eval` commands. Heavy imports happen inside them, so that `--help` is quick."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ data_app = typer.Typer(help="Make data: the shapes world.", no_args_is_help=True
 train_app = typer.Typer(help="Train judges.", no_args_is_help=True)
 eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True)
 
+_LOCAL_ENGINES = ("auto", "vllm", "transformers")
 _SPLITS = "train, validation, held-out, held-out-combinations or held-out-phrasings"
 
 
@@ -35,10 +36,12 @@ def data_shapes(
 ) -> None:
     """Make samples of the shapes world: (instruction, source, edited) with the oracle's verdicts and score.
 
-    Look at a page of them, or write them out:
-
+    \b
+    A page of them to look at:
         edit-rrm data shapes --sheet shapes.png
 
+    \b
+    Images and verdicts as files:
         edit-rrm data shapes --split held-out --n 500 --out build/shapes
     """
     from edit_rrm_training.shapes import make
@@ -46,17 +49,23 @@ def data_shapes(
     from edit_rrm_training.shapes.sheet import contact_sheet
 
     if sheet is None and out is None:
-        raise typer.BadParameter("say where to: --sheet FILE.png for a picture, --out DIR for the data", param_hint="--sheet")
+        raise typer.BadParameter("say where to: --sheet FILE.png for a picture, --out DIR for the data")
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{sheet} does not end in .png", param_hint="--sheet")
     _check_split(split)
-    if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet((make(split, index) for index in range(first, first + n)), columns).save(sheet)
-        typer.echo(f"contact sheet of {n} samples: {sheet}")
-    if out is not None:
-        with _progress() as bar:
-            task = bar.add_task("writing samples", total=n)
-            export_samples(split, range(first, first + n), out, lambda: bar.advance(task))
-        typer.echo(f"{n} samples: {out / 'samples.jsonl'}")
+    indices = range(first, first + n)
+    try:
+        if sheet is not None:
+            sheet.parent.mkdir(parents=True, exist_ok=True)
+            contact_sheet((make(split, index) for index in indices), columns).save(sheet)
+            typer.echo(f"contact sheet of {n} samples: {sheet}")
+        if out is not None:
+            with _progress() as bar:
+                task = bar.add_task("writing samples", total=n)
+                export_samples(split, indices, out, lambda: bar.advance(task))
+            typer.echo(f"{n} samples: {out / 'samples.jsonl'}")
+    except OSError as error:
+        _fail(str(error))
 
 
 @train_app.command("sft")
@@ -69,8 +78,9 @@ def train_sft_command(
 ) -> None:
     """Train a small judge on the oracle's trajectories; run again to resume after an interruption.
 
+    \b
+    The shipped judge, from nothing:
         edit-rrm train sft --recipe nano --out build/nano
-
         edit-rrm serve --model build/nano/judge
     """
     import torch
@@ -92,30 +102,43 @@ def train_sft_command(
 def eval_verdicts(
     split: Annotated[str, typer.Option(help=f"Which split: {_SPLITS}.")] = "held-out",
     n: Annotated[int, typer.Option("--n", min=1, help="How many samples.")] = 2_000,
-    url: Annotated[str | None, typer.Option(help="A running service. Left out, one is started for the occasion.")] = None,
-    model: Annotated[str | None, typer.Option(help="Judge to serve where no --url is given; the shipped one by default.")] = None,
+    url: Annotated[str | None, typer.Option(help="A running service. Left out, one is started for this.")] = None,
+    model: Annotated[str | None, typer.Option(help="Judge to serve without --url; the shipped one by default.")] = None,
     engine: Annotated[str, typer.Option(help="Engine to serve it with: auto, vllm or transformers.")] = "auto",
-    api_key: Annotated[str | None, typer.Option(envvar="EDIT_RRM_API_KEY", help="Key for the service, if it wants one.")] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="EDIT_RRM_API_KEY", help="The service's key, if any.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Samples in flight at a time.")] = 32,
     probe: Annotated[bool, typer.Option(help="Measure mode `probe` too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
     """Measure how often a judge's verdicts are true on the shapes world, through the service's own HTTP.
 
+    \b
+    The shipped judge, as its card reports it:
         edit-rrm eval verdicts --split held-out --n 2000 --json
 
+    \b
+    A running service:
         edit-rrm eval verdicts --url http://localhost:8000 --n 200
     """
+    from edit_rrm_client import RewardClientError
+    from edit_rrm_client.local import LocalServiceError
     from edit_rrm_training.judge.judge_client import ServedJudge, serving
     from edit_rrm_training.judge.verdict_eval import evaluate_verdicts
 
     _check_split(split)
-    with serving(url, model, engine) as base, ServedJudge(base, api_key) as judge, _progress() as bar:
-        task = bar.add_task(f"{split}: judging", total=n)
-        report: dict[str, Any] = evaluate_verdicts(
-            judge, split, n, workers=workers, probe=probe, progress=lambda done: bar.update(task, completed=done)
-        )
-        report["identity"] = judge.identity()
+    if engine not in _LOCAL_ENGINES:
+        raise typer.BadParameter(f"{engine!r} is none of {', '.join(_LOCAL_ENGINES)}", param_hint="--engine")
+    try:
+        with serving(url, model, engine) as base, ServedJudge(base, api_key) as judge, _progress() as bar:
+            # Asked first: a service that is not there is found out before a sample is made.
+            identity = judge.identity()
+            task = bar.add_task(f"{split}: judging", total=n)
+            report: dict[str, Any] = evaluate_verdicts(
+                judge, split, n, workers=workers, probe=probe, progress=lambda done: bar.update(task, completed=done)
+            )
+            report["identity"] = identity
+    except (RewardClientError, LocalServiceError) as error:
+        _fail(str(error))
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
@@ -148,6 +171,11 @@ def _check_split(split: str) -> None:
 
     if split not in SPLITS:
         raise typer.BadParameter(f"no split {split!r}; there are: {', '.join(SPLITS)}", param_hint="--split")
+
+
+def _fail(line: str) -> NoReturn:
+    typer.echo(f"edit-rrm: {line}", err=True)
+    raise SystemExit(1)
 
 
 def _progress() -> Progress:

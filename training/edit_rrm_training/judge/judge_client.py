@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from PIL import Image
+
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Mode, Outcome, Reward
 from edit_rrm_client import RewardClient, RewardClientError
 from edit_rrm_client.local import local_service
-from PIL import Image
-
 from edit_rrm_training.shapes import Sample
 
 
@@ -28,7 +28,9 @@ class ServedJudge:
         """Return the judge."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the connections."""
         self._client.close()
 

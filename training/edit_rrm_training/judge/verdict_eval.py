@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from edit_rrm.principles import Category, Principle
 from edit_rrm.verdicts import Mode, Outcome, Reward
-
 from edit_rrm_training.judge.intervals import Share, clustered, wilson
 from edit_rrm_training.shapes import Sample, make
 
@@ -169,5 +168,3 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 def _share(share: Share) -> dict[str, Any]:
     return asdict(share)
-
-
