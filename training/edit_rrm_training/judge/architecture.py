@@ -139,10 +139,10 @@ def build_model(size: NanoSize, special: dict[str, int], seed: int) -> Qwen2_5_V
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     head = size.text_width // size.text_heads
-    # Rotations fall from 1 to 0.002 radians a position. Qwen's M-RoPE hands the fastest to time, then height, then
-    # width: stills need none for time, and the three rows and columns of an image need fast ones (0.4 and more) to be
+    # Rotations fall from 1 to 0.005 radians a position. Qwen's M-RoPE hands the fastest to time, then height, then
+    # width: stills need none for time, and the three rows and columns of an image need fast ones (0.5 and more) to be
     # told apart, while the slow tail lets answers look up contents a few hundred tokens back.
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000.0, "mrope_section": [0, 2, head // 2 - 2]}
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 300.0, "mrope_section": [0, 2, head // 2 - 2]}
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": size.vocabulary,

@@ -2,9 +2,10 @@
 
 A small judge that starts from random weights learns its answers' wording in minutes and then sits on "always yes" for a
 long time, because the way from a verdict back to pixels is long (measured: 1,400 steps of 32 rows with no better than
-chance on colours and shapes). The oracle knows every cell, so linear heads on every visual token are asked directly:
-what is here (of the vision tower's output), and what became of it (of the language model's middle layer, where the
-edited image's tokens have seen the source's). The heads are thrown away afterwards.
+chance on colours and shapes). The oracle knows every cell, so linear heads on every visual token are asked directly,
+in the order in which one answer helps to the next: what is here (of the vision tower's output), which cell this is,
+what was here in the source and what the instruction names (of an early layer of the language model), and what became of
+it (of the layer after that). The heads are thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -47,14 +48,28 @@ SEEING: Final[Mapping[str, int]] = {
 }
 """What one image shows in a cell, and how many answers there are."""
 
-COMPARING: Final[Mapping[str, int]] = {
+RECALLING: Final[Mapping[str, int]] = {
     "place": SIDE * SIDE,
+    "asked_shape": len(SHAPES),
+    "asked_colour": len(COLOURS),
+    "was_object": 2,
+    "was_shape": len(SHAPES),
+    "was_colour": len(COLOURS),
+    "was_size": len(_SIZES),
+}
+"""Which cell this is, which object the instruction is about and, in the edited image, what the source had here.
+
+Copying alone answers these, so they are learnt soon, and comparing needs what they copy: without them, whether an
+object had changed stayed at chance for 600 steps.
+"""
+
+COMPARING: Final[Mapping[str, int]] = {
     "concerned": 2,
     "fate": len(_FATES),
     "background_changed": 2,
     "light_changed": 2,
 }
-"""Which cell this is, whether the instruction is about what stands in it and, in the edited image, its fate."""
+"""Whether the instruction is about what stands in a cell and, in the edited image, what became of it."""
 
 
 def seeing_answers(scene: Scene) -> Answers:
@@ -83,16 +98,28 @@ def seeing_answers(scene: Scene) -> Answers:
     return answers
 
 
+def recalling_answers(sample: Sample) -> Answers:
+    """Answers to `RECALLING` for the cells of the source and then the edited image, shape (2 * cells, 7)."""
+    answers = np.full((2, SIDE * SIDE, len(RECALLING)), UNASKED)
+    answers[:, :, 0] = np.arange(SIDE * SIDE)
+    if sample.edit.thing is not None:
+        answers[:, :, 1] = SHAPES.index(sample.edit.thing.shape)
+        answers[:, :, 2] = list(COLOURS).index(sample.edit.thing.colour)
+    seen = seeing_answers(sample.source)
+    column = list(SEEING).index
+    answers[1, :, 3:] = seen[:, [column(name) for name in ("object", "shape", "colour", "size")]]
+    return answers.reshape(-1, len(RECALLING))
+
+
 def comparing_answers(sample: Sample) -> Answers:
-    """Answers to `COMPARING` for the cells of the source and then the edited image, shape (2 * cells, 5)."""
+    """Answers to `COMPARING` for the cells of the source and then the edited image, shape (2 * cells, 4)."""
     source, edited = sample.source, sample.edited.scene
     before, after = _things(source), _things(edited)
     answers = np.full((2, SIDE * SIDE, len(COMPARING)), UNASKED)
     for cell in range(SIDE * SIDE):
         old, new = before.get(cell), after.get(cell)
-        answers[0, cell, :2] = cell, int(_concerned(sample, old))
+        answers[0, cell, 0] = int(_concerned(sample, old))
         answers[1, cell] = (
-            cell,
             int(_concerned(sample, old) or _concerned(sample, new)),
             _FATES.index(_fate(old, new)),
             int(_background_changed(source, edited, cell)),
@@ -113,7 +140,7 @@ def cell_loss(
 
     Args:
         head: From `cell_head`.
-        questions: `SEEING` or `COMPARING`.
+        questions: `SEEING`, `RECALLING` or `COMPARING`.
         features: Visual tokens, shape (tokens, width).
         answers: Shape (tokens, questions).
     """

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from edit_rrm.grammar import format_judgement, format_principles
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, TextPart, load_prompt_set
 from edit_rrm_training.judge.architecture import IMAGE_TOKENS, PATCH, SIDE
-from edit_rrm_training.judge.cells import COMPARING, UNASKED, comparing_answers, seeing_answers
+from edit_rrm_training.judge.cells import (
+    COMPARING,
+    RECALLING,
+    UNASKED,
+    comparing_answers,
+    recalling_answers,
+    seeing_answers,
+)
 from edit_rrm_training.judge.patches import patches
 from edit_rrm_training.shapes import Sample, render
 from edit_rrm_training.shapes.describe import describe
@@ -34,7 +41,7 @@ Ints = NDArray[np.int64]
 
 _GRID = CANVAS // PATCH
 _IGNORE = -100
-_UNCOMPARED = np.full((IMAGE_TOKENS, len(COMPARING)), UNASKED)
+_UNCOMPARED = np.full((IMAGE_TOKENS, len(RECALLING) + len(COMPARING)), UNASKED)
 
 DESCRIBE = "\nDescribe both images."
 """Cue of the description branch, an auxiliary task of training alone."""
@@ -57,7 +64,7 @@ class Row:
     scenes: tuple[Scene, ...]
     """What the images show, in the order of their tokens."""
     compared: Ints
-    """Answers to `cells.COMPARING` for the images' tokens, shape (visual tokens, questions)."""
+    """Answers to `cells.RECALLING` and `COMPARING` for the images' tokens, shape (visual tokens, questions)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ class RowBuilder:
             if room < 0:
                 break
             chats.append(chat)
-        return self._row(chats, (sample.source, sample.edited.scene), comparing_answers(sample))
+        compared = np.concatenate([recalling_answers(sample), comparing_answers(sample)], axis=1)
+        return self._row(chats, (sample.source, sample.edited.scene), compared)
 
     def _chat(self, prompt: RenderedPrompt, answer: str, weight: float) -> _Chat:
         prefix, cue = self._split(prompt)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -27,7 +28,7 @@ from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults,
 from edit_rrm.grammar import format_judgement, format_principles
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, build_model, build_tokenizer
-from edit_rrm_training.judge.cells import COMPARING, SEEING, cell_head, cell_loss
+from edit_rrm_training.judge.cells import COMPARING, RECALLING, SEEING, cell_head, cell_loss
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
 from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
 from edit_rrm_training.shapes import Sample, make
@@ -37,8 +38,8 @@ from edit_rrm_training.shapes.vocabulary import CANVAS
 if TYPE_CHECKING:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-_TOKENIZER_SAMPLES = 4_000
 _SIGHT = "seeing.json"
+_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,14 @@ class SftRecipe:
     """After this many steps nothing is described."""
     probe_weight: float = 2.0
     """Weight of a probe's answer among the answers' tokens."""
+    tokenizer_samples: int = 4_000
+    """Samples whose texts the tokenizer is learnt from."""
     seeing: SeeingRecipe | None = field(default_factory=SeeingRecipe)
     """Teach the vision tower to see first; None to skip."""
     cells_weight: float = 0.1
     """Weight of what `cells` asks of the visual tokens, beside the answers' own loss."""
     cells_layer: int = 2
-    """The language model's layer whose output says what became of each cell; those above read it."""
+    """The language model's layer whose output says what became of each cell (`COMPARING`); the one before recalls."""
     learning_rate: float = 1.5e-3
     warmup_steps: int = 300
     decay_share: float = 0.3
@@ -122,7 +125,7 @@ def prepare_tokenizer(recipe: SftRecipe, judge: Path) -> dict[str, int]:
     from tokenizers import Tokenizer
 
     if not (judge / "tokenizer.json").exists():
-        build_tokenizer(_corpus(recipe.split), SIZES[recipe.size], judge)
+        build_tokenizer(_corpus(recipe), SIZES[recipe.size], judge)
     tokenizer = Tokenizer.from_file(str(judge / "tokenizer.json"))
     return {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
 
@@ -131,14 +134,11 @@ def save_judge(
     model: Qwen2_5_VLForConditionalGeneration, judge: Path, recipe: SftRecipe, facts: dict[str, Any]
 ) -> None:
     """Write a judge's weights (bf16) and its card."""
-    # A copy: the run may go on in full precision.
-    weights = {
-        name: tensor.detach().to(torch.bfloat16).contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.startswith("cell_heads.")
-    }
-    model.config.dtype = torch.bfloat16
-    model.save_pretrained(judge, state_dict=weights, safe_serialization=True)
+    # A copy without the cell heads; the run may go on in full precision.
+    shipped = type(model)(model.config).to(torch.bfloat16)
+    shipped.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if "cell_heads." not in name})
+    shipped.generation_config = model.generation_config
+    shipped.save_pretrained(judge)
     card = JudgeCard(
         name=f"edit-rrm-{recipe.size}",
         summary=(
@@ -154,7 +154,7 @@ def save_judge(
         training={
             "stage": "sft",
             "recipe": asdict(recipe),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": sum(parameter.numel() for parameter in shipped.parameters()),
             "samples": recipe.steps * recipe.rows_per_step,
             "software": {name: version(name) for name in ("torch", "transformers")},
             **facts,
@@ -214,10 +214,10 @@ class _TreeTrainer(Trainer):
         """Cross-entropy at the answers' positions; `labels` are shifted already."""
         labels, weights, seen, compared = (inputs.pop(name) for name in ("labels", "weights", "seen", "compared"))
         features: list[torch.Tensor] = []
-        middle = model.model.language_model.layers[self.recipe.cells_layer]
+        layers = model.model.language_model.layers
+        heads = (model.model.visual, layers[self.recipe.cells_layer - 1], layers[self.recipe.cells_layer])
         hooks = [
-            module.register_forward_hook(lambda *call: features.append(hidden_states(call[-1])))
-            for module in (model.model.visual, middle)
+            module.register_forward_hook(lambda *call: features.append(hidden_states(call[-1]))) for module in heads
         ]
         outputs = model(**inputs, use_cache=False)
         for hook in hooks:
@@ -226,13 +226,27 @@ class _TreeTrainer(Trainer):
         losses = nn.functional.cross_entropy(outputs.logits[asked].float(), labels[asked], reduction="none")
         loss = (losses * weights[asked]).sum() / weights[asked].sum()
         visual = inputs["input_ids"] == model.config.image_token_id
-        sight, sees = cell_loss(model.cell_heads["seeing"], SEEING, features[0], seen)
-        comparison, compares = cell_loss(model.cell_heads["comparing"], COMPARING, features[1][visual], compared)
+        recalled, became = compared.split([len(RECALLING), len(COMPARING)], dim=-1)
+        parts = [
+            cell_loss(model.cell_heads["seeing"], SEEING, features[0], seen),
+            cell_loss(model.cell_heads["recalling"], RECALLING, features[1][visual], recalled),
+            cell_loss(model.cell_heads["comparing"], COMPARING, features[2][visual], became),
+        ]
         if self.state.global_step % self.args.logging_steps == 0:
-            shares = {f"cells_{name}": share for name, share in {**sees, **compares}.items()}
+            shares = {f"cells_{name}": share for _, accuracy in parts for name, share in accuracy.items()}
             self.log({"answers": float(loss.detach()), **shares})
-        loss = loss + self.recipe.cells_weight * (sight + comparison)
+        loss = loss + self.recipe.cells_weight * sum(part for part, _ in parts)
         return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # `Trainer` writes a checkpoint under the names of released Qwen2.5-VLs and reads it by those of its modules:
+        # resuming would silently go on from the initial weights.
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(folder / _WEIGHTS))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_model(model or self.model, Path(resume_from_checkpoint) / _WEIGHTS)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # Dataset is sized here
@@ -270,7 +284,7 @@ def _arguments(recipe: SftRecipe, checkpoints: Path) -> TrainingArguments:
         per_device_train_batch_size=1,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": decay, "num_stable_steps": recipe.steps - decay - recipe.warmup_steps},
+        lr_scheduler_kwargs={"num_decay_steps": decay},
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         adam_beta2=0.98,
@@ -305,7 +319,8 @@ def _initial_model(recipe: SftRecipe, special: dict[str, int], seen: Path) -> Qw
         model.save_pretrained(seen)
         (seen / _SIGHT).write_text(json.dumps(sight, indent=2) + "\n", encoding="utf-8")
     width = model.config.text_config.hidden_size
-    model.cell_heads = nn.ModuleDict({"seeing": cell_head(width, SEEING), "comparing": cell_head(width, COMPARING)})
+    questions = {"seeing": SEEING, "recalling": RECALLING, "comparing": COMPARING}
+    model.cell_heads = nn.ModuleDict({name: cell_head(width, asked) for name, asked in questions.items()})
     return model
 
 
@@ -319,12 +334,12 @@ def _print_sight(step: int, loss: float, accuracy: dict[str, float]) -> None:
     sys.stderr.write(f"seeing: step {step}, loss {loss:.2f}: {shares}\n")
 
 
-def _corpus(split: str) -> Iterator[str]:
+def _corpus(recipe: SftRecipe) -> Iterator[str]:
     """Text to learn the tokenizer from: every line of every prompt and answer."""
     prompts = load_prompt_set("nano")
     fixed = [prompts.system, DESCRIBE, *prompts.templates.values(), "system", "user", "assistant", "yes", "no"]
-    for index in range(_TOKENIZER_SAMPLES):
-        sample = make(split, index)
+    for index in range(recipe.tokenizer_samples):
+        sample = make(recipe.split, index)
         findings = sample.truth.findings
         principles = [finding.principle for finding in findings]
         texts = [

@@ -1,0 +1,97 @@
+"""SFT of a small judge: it runs, it resumes to the very same weights, and what it writes can be served."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from edit_rrm.card import load_card
+from edit_rrm.prompts import load_prompt_set
+from edit_rrm_training.judge.recipes import load_recipe
+from edit_rrm_training.judge.seeing import SeeingRecipe
+from edit_rrm_training.judge.sft import SftRecipe, train_sft
+
+pytestmark = pytest.mark.slow
+
+RECIPE = {
+    "rows_per_step": 4,
+    "seeing": SeeingRecipe(steps=3, samples_per_step=2),
+    "decompose_every": 2,
+    "warmup_steps": 1,
+    "decay_share": 0.0,
+    "save_every": 2,
+    "log_every": 1,
+    "compiled": False,
+    "tokenizer_samples": 300,
+}
+
+
+def weights(judge: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(judge / "model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps."""
+    return train_sft(SftRecipe(steps=4, **RECIPE), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def resumed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run as if it had been killed after step 3: its newest checkpoint is that of step 2."""
+    folder = tmp_path_factory.mktemp("resumed") / "run"
+    shutil.copytree(whole.parent, folder)
+    shutil.rmtree(folder / "checkpoints" / "checkpoint-4")
+    (folder / "judge" / "model.safetensors").unlink()
+    return train_sft(SftRecipe(steps=4, **RECIPE), folder)
+
+
+def test_the_judge_loads_and_is_small_enough_to_ship(whole: Path) -> None:
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(whole)
+    assert model.dtype is torch.bfloat16
+    assert (whole / "model.safetensors").stat().st_size < 16 * 2**20
+    assert not [name for name in weights(whole) if "cell_heads" in name]
+
+
+def test_the_card_says_how_it_was_made(whole: Path) -> None:
+    card = load_card(whole)
+    assert card is not None
+    assert card.prompts_fingerprint == load_prompt_set("nano").fingerprint
+    assert card.training["recipe"]["steps"] == 4
+    assert card.training["samples"] == 16
+    assert card.training["wall_time_s"] >= 1
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(whole: Path, resumed: Path) -> None:
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_the_log_goes_on_where_it_stopped(whole: Path, resumed: Path) -> None:
+    def entries(judge: Path) -> list[dict[str, float]]:
+        return [json.loads(line) for line in (judge.parent / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    first, both = entries(whole), entries(resumed)
+    assert both[: len(first)] == first
+    assert [entry["step"] for entry in both[len(first) :] if "loss" in entry] == [3, 4]
+    assert both[len(first)]["seconds"] >= first[-1]["seconds"]
+
+
+def test_the_shipped_recipe_is_the_one_that_made_the_shipped_judge() -> None:
+    recipe = load_recipe("nano")
+    shipped = load_card(Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano")
+    assert shipped is not None
+    made_by = shipped.training["recipe"]
+    assert {name: made_by[name] for name in ("size", "steps", "rows_per_step", "learning_rate", "seed")} == {
+        "size": recipe.size,
+        "steps": recipe.steps,
+        "rows_per_step": recipe.rows_per_step,
+        "learning_rate": recipe.learning_rate,
+        "seed": recipe.seed,
+    }
