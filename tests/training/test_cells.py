@@ -89,6 +89,7 @@ def test_a_head_learns_what_its_features_hold() -> None:
     head = cell_head(features.shape[1], SEEING)
     optimiser = torch.optim.Adam(head.parameters(), lr=0.05)
     first, _ = cell_loss(head, SEEING, features, answers)
+    loss, accuracy = first, {"": 0.0}
     for _ in range(60):
         loss, accuracy = cell_loss(head, SEEING, features, answers)
         optimiser.zero_grad()

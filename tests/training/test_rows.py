@@ -73,6 +73,7 @@ def test_every_branch_is_the_chat_of_the_processor(judge: Path, processor: Any, 
         (prompts.think(sample.instruction, principles), answer),
         (prompts.probe(sample.instruction, principles, 1), "yes" if passed[1] else "no"),
     ]
+    expected: Any = None
     for number, (prompt, text) in enumerate(chats, start=1):
         expected = _chat(processor, prompt, sample, text)
         kept = _branch(row, number)

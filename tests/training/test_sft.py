@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from edit_rrm_training.judge.sft import SftRecipe, train_sft
 
 pytestmark = pytest.mark.slow
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "rows_per_step": 4,
     "seeing": SeeingRecipe(steps=3, samples_per_step=2),
     "decompose_every": 2,

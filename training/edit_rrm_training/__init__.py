@@ -1,0 +1,1 @@
+"""Training of judges, and the synthetic world where what they learn can be checked."""

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-data_app = typer.Typer(help="Make data: the shapes world.", no_args_is_help=True)
-train_app = typer.Typer(help="Train judges.", no_args_is_help=True)
-eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True)
+data_app = typer.Typer(help="Make data: the shapes world.", no_args_is_help=True, rich_markup_mode=None)
+train_app = typer.Typer(help="Train judges.", no_args_is_help=True, rich_markup_mode=None)
+eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True, rich_markup_mode=None)
 
 _LOCAL_ENGINES = ("auto", "vllm", "transformers")
 _SPLITS = "train, validation, held-out, held-out-combinations or held-out-phrasings"

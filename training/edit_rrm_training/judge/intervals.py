@@ -25,29 +25,47 @@ def wilson(hits: int, total: int) -> Share:
     if total == 0:
         return Share(None, None, None, 0, 0)
     share = hits / total
-    denominator = 1 + _Z95**2 / total
-    centre = (share + _Z95**2 / (2 * total)) / denominator
-    half = _Z95 * math.sqrt(share * (1 - share) / total + _Z95**2 / (4 * total**2)) / denominator
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half), hits, total)
+    return Share(share, *score_interval(share, total), hits, total)
 
 
 def clustered(clusters: Sequence[tuple[int, int]]) -> Share:
     """Share of hits where trials come in clusters, such as the verdicts on one edit.
 
-    The interval uses the linearised variance of a ratio of cluster sums (Cochran 1977, section 6.3), so that verdicts
-    which stand and fall together do not count as independent evidence.
+    The interval is Wilson's for the effective number of trials (Korn and Graubard 1998): as many independent ones as
+    would give the linearised variance of a ratio of cluster sums (Cochran 1977, section 6.3). Verdicts which stand and
+    fall together so do not count as independent evidence, and a perfect record still leaves the doubt that it should,
+    where the variance alone would be zero and so would the interval's width.
 
     Args:
         clusters: (hits, trials) of each cluster.
     """
-    hits = sum(hit for hit, _ in clusters)
-    total = sum(trials for _, trials in clusters)
-    count = len(clusters)
+    found = [(hits, trials) for hits, trials in clusters if trials]
+    hits = sum(hit for hit, _ in found)
+    total = sum(trials for _, trials in found)
     if total == 0:
         return Share(None, None, None, 0, 0)
     share = hits / total
-    if count < 2:
+    if len(found) < 2:
         return Share(share, 0.0, 1.0, hits, total)
+    return Share(share, *score_interval(share, _effective(found, share, total)), hits, total)
+
+
+def score_interval(share: float, trials: float) -> tuple[float, float]:
+    """Wilson's 95% score interval of a share; `trials` need not be a whole number."""
+    denominator = 1 + _Z95**2 / trials
+    centre = (share + _Z95**2 / (2 * trials)) / denominator
+    half = _Z95 * math.sqrt(share * (1 - share) / trials + _Z95**2 / (4 * trials**2)) / denominator
+    # The bounds hold the share exactly; rounding alone can put it outside, by 1e-17 at a share of 0 or 1.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+def _effective(clusters: Sequence[tuple[int, int]], share: float, total: int) -> float:
+    """How many independent trials the clusters are worth: between some and all of their trials."""
+    count = len(clusters)
     residuals = sum((hit - share * trials) ** 2 for hit, trials in clusters)
-    error = math.sqrt(count / (count - 1) * residuals) / total
-    return Share(share, max(0.0, share - _Z95 * error), min(1.0, share + _Z95 * error), hits, total)
+    variance = count / (count - 1) * residuals / total**2
+    if share in (0.0, 1.0):
+        # Nothing varied, so nothing tells whether the trials of a cluster are one piece of evidence or many: one.
+        return float(count)
+    # Clusters that make up for each other have next to no variance; more evidence than trials there cannot be.
+    return float(total) if variance == 0.0 else min(float(total), share * (1 - share) / variance)

@@ -127,7 +127,11 @@ def prepare_tokenizer(recipe: SftRecipe, judge: Path) -> dict[str, int]:
     if not (judge / "tokenizer.json").exists():
         build_tokenizer(_corpus(recipe), SIZES[recipe.size], judge)
     tokenizer = Tokenizer.from_file(str(judge / "tokenizer.json"))
-    return {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    missing = [token for token, found in ids.items() if found is None]
+    if missing:
+        raise ValueError(f"{judge / 'tokenizer.json'} lacks {', '.join(missing)}; delete it to have it made again")
+    return {token: found for token, found in ids.items() if found is not None}
 
 
 def save_judge(
@@ -196,7 +200,7 @@ def _probes(seed: int, sample: Sample) -> list[int]:
     return [int(index) for index in rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())]
 
 
-class _TreeTrainer(Trainer):
+class _TreeTrainer(Trainer):  # type: ignore[misc]  # transformers is not type-checked
     """A `Trainer` whose loss is the weighted mean over the answers' tokens, and how well the cells are read."""
 
     def __init__(self, *args: Any, recipe: SftRecipe, **kwargs: Any) -> None:
@@ -206,7 +210,7 @@ class _TreeTrainer(Trainer):
 
     def compute_loss(
         self,
-        model: nn.Module,
+        model: Any,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -249,10 +253,10 @@ class _TreeTrainer(Trainer):
         load_model(model or self.model, Path(resume_from_checkpoint) / _WEIGHTS)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler[int]:
-        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # Dataset is sized here
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-class _Progress(TrainerCallback):
+class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not type-checked
     """Appends every log entry to a JSON-lines file, for plots and for people who watch, and adds up the time."""
 
     def __init__(self, path: Path, *, resumed: bool) -> None:

@@ -44,6 +44,17 @@ class SampleResult:
     """Whether the principles equal the oracle's, or the outcome where there are none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One verdict held against the truth."""
+
+    sample: int
+    kind: str
+    category: Category
+    truth: bool
+    right: bool
+
+
 def evaluate_verdicts(
     judge: JudgeApi,
     split: str,
@@ -79,8 +90,9 @@ def summarise(results: Sequence[SampleResult]) -> dict[str, Any]:
 
     Returns:
         For each mode the accuracy over the scored samples' verdicts (intervals clustered by sample), the balanced
-        accuracy, the share of samples scored (what Φ accepted) and the outcomes of the others; for decomposition the
-        share of exact matches; for `think` the mean absolute error of the score; and what answering "yes" would give.
+        accuracy (mean of those on true and on untrue principles: 0.5 for a judge that always says yes), the share of
+        samples scored (what Φ accepted) and the outcomes of the others; for decomposition the share of exact matches;
+        for `think` the mean absolute error of the score; and what answering "yes" would give.
     """
     report: dict[str, Any] = {
         "always_yes": _share(clustered([(sum(result.truth), len(result.truth)) for result in results])),
@@ -118,48 +130,39 @@ def _ask(judge: JudgeApi, sample: Sample, probe: bool) -> SampleResult:
 
 
 def _mode_report(results: Sequence[SampleResult], rewards: Sequence[Reward]) -> dict[str, Any]:
-    pairs = [
-        (result, tuple(verdict.passed for verdict in reward.verdicts))
-        for result, reward in zip(results, rewards, strict=True)
+    checks = [
+        _Check(index, result.kind, category, truth, truth == verdict.passed)
+        for index, (result, reward) in enumerate(zip(results, rewards, strict=True))
         if reward.outcome is Outcome.SCORED
+        for truth, category, verdict in zip(result.truth, result.categories, reward.verdicts, strict=True)
     ]
-    cells: Counter[tuple[str, str, bool, bool]] = Counter()
-    for result, said in pairs:
-        for truth, category, verdict in zip(result.truth, result.categories, said, strict=True):
-            cells[result.kind, category.value, truth, truth == verdict] += 1
+    on_true = _accuracy(check for check in checks if check.truth)
+    on_untrue = _accuracy(check for check in checks if not check.truth)
+    known = [share.value for share in (on_true, on_untrue) if share.value is not None]
+    scored = sum(reward.outcome is Outcome.SCORED for reward in rewards)
     return {
-        "accuracy": _share(clustered([_hits(result.truth, said) for result, said in pairs])),
-        "balanced_accuracy": _balanced(cells),
-        "recall_of_no": _share(_cell_share(cells, lambda cell: cell[2] is False)),
-        "scored": _share(wilson(len(pairs), len(results))),
+        "accuracy": _share(_accuracy(checks)),
+        "balanced_accuracy": sum(known) / len(known) if known else None,
+        "recall_of_no": _share(on_untrue),
+        "scored": _share(wilson(scored, len(results))),
         "outcomes": _counts(reward.outcome.value for reward in rewards),
         "by_category": {
-            category.value: _share(_cell_share(cells, lambda cell, name=category.value: cell[1] == name))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            category.value: _share(_accuracy(check for check in checks if check.category is category))
             for category in Category
         },
         "by_kind": {
-            kind: _share(_cell_share(cells, lambda cell, name=kind: cell[0] == name))  # type: ignore[misc]  # as above
+            kind: _share(_accuracy(check for check in checks if check.kind == kind))
             for kind in sorted({result.kind for result in results})
         },
     }
 
 
-def _hits(truth: Sequence[bool], said: Sequence[bool]) -> tuple[int, int]:
-    return sum(one == other for one, other in zip(truth, said, strict=True)), len(truth)
-
-
-def _cell_share(
-    cells: Counter[tuple[str, str, bool, bool]], wanted: Callable[[tuple[str, str, bool, bool]], bool]
-) -> Share:
-    total = sum(count for cell, count in cells.items() if wanted(cell))
-    return wilson(sum(count for cell, count in cells.items() if wanted(cell) and cell[3]), total)
-
-
-def _balanced(cells: Counter[tuple[str, str, bool, bool]]) -> float | None:
-    """Mean of the accuracies on true and on untrue principles: 0.5 for a judge that always says yes."""
-    shares = [_cell_share(cells, lambda cell: cell[2]).value, _cell_share(cells, lambda cell: not cell[2]).value]
-    known = [share for share in shares if share is not None]
-    return sum(known) / len(known) if known else None
+def _accuracy(checks: Iterable[_Check]) -> Share:
+    """Share of verdicts that are true; those on one sample are one cluster."""
+    clusters: dict[int, list[bool]] = {}
+    for check in checks:
+        clusters.setdefault(check.sample, []).append(check.right)
+    return clustered([(sum(rights), len(rights)) for rights in clusters.values()])
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:

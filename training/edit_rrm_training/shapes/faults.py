@@ -47,7 +47,7 @@ def commit(rng: np.random.Generator, source: Scene, edit: Edit) -> Edited:
         main, scene = "none", apply(source, edit)
     if main == "nothing" and rng.random() < _UNTOUCHED:
         return Edited(scene, main, ())
-    side = []
+    side: list[str] = []
     for name, chance in zip(SIDE_FAULTS, _SIDE_CHANCES, strict=True):
         if rng.random() < chance:
             faulty = with_side_fault(rng, scene, source, edit, name)
@@ -163,8 +163,8 @@ def _wrong_attribute(rng: np.random.Generator, source: Scene, edit: Edit) -> Sce
         if not edit.added:
             return None
         thing = edit.added[-1]
-        wrong = replace(thing, colour=choose(rng, set_without(COLOURS, thing.colour)))
-        return apply(source, edit).with_thing(wrong)
+        recoloured = replace(thing, colour=choose(rng, set_without(COLOURS, thing.colour)))
+        return apply(source, edit).with_thing(recoloured)
     return None
 
 

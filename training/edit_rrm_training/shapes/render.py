@@ -121,7 +121,7 @@ def _background(background: Background) -> NDArray[np.float32]:
         left, top = background.crop[0] % (photo.width - side + 1), background.crop[1] % (photo.height - side + 1)
         box = (left, top, left + side, top + side)
         pixels = np.asarray(photo.resize((CANVAS, CANVAS), Image.Resampling.BILINEAR, box=box), dtype=np.float32)
-        return 0.7 * pixels + 0.3 * pixels.mean()
+        return np.asarray(0.7 * pixels + 0.3 * pixels.mean(), dtype=np.float32)
     base = np.array(BACKGROUND_COLOURS[background.colour], dtype=np.float32)
     second = base * 0.62 if base.mean() > 90 else base * 0.6 + 80
     x = np.arange(CANVAS, dtype=np.int64)[None, :] + background.phase

@@ -1,0 +1,100 @@
+"""Intervals against published values, and what has to hold for all of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edit_rrm_training.judge.intervals import Share, clustered, score_interval, wilson
+
+counts = st.integers(1, 10_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
+cluster = st.integers(1, 12).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
+clusters = st.lists(cluster, min_size=1, max_size=60)
+
+
+def bounds(share: Share) -> tuple[float, float]:
+    assert share.low is not None
+    assert share.high is not None
+    return share.low, share.high
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [
+        # Newcombe (1998), table I, method 3 (the score method without continuity correction).
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_the_published_values(hits: int, total: int, low: float, high: float) -> None:
+    assert bounds(wilson(hits, total)) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(counts)
+def test_wilson_holds_its_share_within_0_and_1(count: tuple[int, int]) -> None:
+    share = wilson(*count)
+    low, high = bounds(share)
+    assert share.value == count[0] / count[1]
+    assert 0.0 <= low <= share.value <= high <= 1.0
+    assert low < high, "some doubt is always left"
+
+
+@given(counts)
+def test_wilson_treats_hits_and_misses_alike(count: tuple[int, int]) -> None:
+    hits, total = count
+    low, high = bounds(wilson(hits, total))
+    assert bounds(wilson(total - hits, total)) == pytest.approx((1.0 - high, 1.0 - low), abs=1e-9)
+
+
+def test_nothing_counted_is_no_number() -> None:
+    nothing = Share(None, None, None, 0, 0)
+    assert wilson(0, 0) == clustered([]) == clustered([(0, 0), (0, 0)]) == nothing
+
+
+def test_a_single_cluster_says_nothing_about_the_others() -> None:
+    assert bounds(clustered([(3, 4)])) == (0.0, 1.0)
+
+
+def test_clustered_gives_the_linearised_variance() -> None:
+    """By hand: share 0.5, residuals 1, 1, 1, 1, so the error is sqrt(4/3 * 4) / 8 and n_eff = 0.25 / error**2 = 3."""
+    assert bounds(clustered([(2, 2), (0, 2), (2, 2), (0, 2)])) == pytest.approx(bounds(wilson_of(0.5, 3.0)), abs=1e-9)
+
+
+def wilson_of(share: float, total: float) -> Share:
+    return Share(share, *score_interval(share, total), 0, 0)
+
+
+@given(clusters)
+def test_clustered_holds_its_share_within_0_and_1(found: list[tuple[int, int]]) -> None:
+    share = clustered(found)
+    low, high = bounds(share)
+    assert share.value is not None
+    assert 0.0 <= low <= share.value + 1e-12
+    assert share.value - 1e-12 <= high <= 1.0
+    assert (share.hits, share.total) == (sum(hit for hit, _ in found), sum(trials for _, trials in found))
+
+
+@given(clusters)
+def test_clustered_is_never_surer_than_independent_trials(found: list[tuple[int, int]]) -> None:
+    share = clustered(found)
+    low, high = bounds(share)
+    wilson_low, wilson_high = bounds(wilson(share.hits, share.total))
+    assert low <= wilson_low + 1e-12
+    assert high >= wilson_high - 1e-12
+
+
+@given(st.integers(2, 200), st.integers(1, 9))
+def test_a_perfect_record_leaves_the_doubt_of_its_clusters(count: int, trials: int) -> None:
+    """All right is no proof of always right: 40 verdicts on 10 edits are the evidence of at least 10."""
+    assert bounds(clustered([(trials, trials)] * count)) == pytest.approx(bounds(wilson(count, count)))
+    assert bounds(clustered([(0, trials)] * count)) == pytest.approx(bounds(wilson(0, count)))
+
+
+@given(st.lists(st.booleans(), min_size=2, max_size=60), st.integers(2, 9))
+def test_verdicts_that_stand_and_fall_together_are_no_further_evidence(outcomes: list[bool], times: int) -> None:
+    once = clustered([(int(hit), 1) for hit in outcomes])
+    copied = clustered([(times * hit, times) for hit in outcomes])
+    assert bounds(copied) == pytest.approx(bounds(once))
