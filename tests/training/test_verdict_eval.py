@@ -42,7 +42,8 @@ class Scripted:
         if outcome is not None:
             # A failure that carries verdicts: they must not be counted.
             return failure(outcome, verdicts)
-        score = abs(sample.truth.score - self._off_by)
+        right = sample.truth.score
+        score = right - self._off_by if right >= self._off_by else right + self._off_by
         return Reward(
             outcome=Outcome.SCORED,
             score=score,
