@@ -1,4 +1,4 @@
-"""The judge card: `edit_rrm.json`, which travels with a checkpoint and says how to talk to it and what it is good for."""
+"""The judge card: `edit_rrm.json`, which travels with a checkpoint and says how to talk to it, and what it is for."""
 
 from __future__ import annotations
 

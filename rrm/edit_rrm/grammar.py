@@ -9,8 +9,8 @@ Two forms of a judgement are read:
     verdicts: 1 0
     <score>6.5</score>
 
-*Long* (the method's): free text, a JSON list ``[{"question": ..., "score": 0 or 1}, ...]``, ``{"average_score": x}`` and
-``<score>x</score>``; the closing tag may be printed ``<\score>``, as the paper's own prompt does.
+*Long* (the method's): free text, a JSON list ``[{"question": ..., "score": 0 or 1}, ...]``, ``{"average_score": x}``
+and ``<score>x</score>``; the closing tag may be printed ``<\score>``, as the paper's own prompt does.
 
 Nothing is guessed: a missing piece, a second and different score, or a verdict list of another length is a `Failure`.
 No text makes these functions raise, and their time is linear in its length.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -139,7 +140,7 @@ def parse_principles(
     """Read a decomposition: a JSON array of {question, category}, or lines ``follow|keep|quality: question``.
 
     Returns:
-        1 to `limit` distinct principles in the order written, or the reason why there are none. Never raises on any text.
+        1 to `limit` distinct principles in the order written, or why there are none. Never raises on any text.
     """
     if truncated:
         return Failure(FailureKind.TRUNCATED, "the judge hit its token limit before it finished the principles")
@@ -148,20 +149,25 @@ def parse_principles(
     listed = _last_json_list(text)
     rows: list[tuple[object, object]]
     if listed is not None:
-        rows = [(item.get("category"), item.get("question")) if isinstance(item, dict) else (None, item) for item in listed[0]]
+        rows = [
+            (item.get("category"), item.get("question")) if isinstance(item, dict) else (None, item)
+            for item in listed[0]
+        ]
     else:
         rows = [(match[1], match[2]) for match in _CATEGORY_LINE.finditer(text)]
     if not rows:
         return Failure(FailureKind.MISSING_PRINCIPLES, "the judge wrote no principles")
     if len(rows) > limit:
-        return Failure(FailureKind.TOO_MANY_PRINCIPLES, f"the judge wrote {len(rows)} principles; at most {limit} are allowed")
+        message = f"the judge wrote {len(rows)} principles; at most {limit} are allowed"
+        return Failure(FailureKind.TOO_MANY_PRINCIPLES, message)
     principles: list[Principle] = []
     for index, (category, question) in enumerate(rows):
         principle = _principle(category, question)
         if principle is None:
             return Failure(
                 FailureKind.BAD_PRINCIPLE,
-                f"principle {index + 1} needs a question of 1 to {MAX_QUESTION_CHARS} characters and one of the three categories",
+                f"principle {index + 1} needs one of the three categories and a question of 1 to {MAX_QUESTION_CHARS} "
+                "characters",
             )
         principles.append(principle)
     if len({_normalised(principle.question) for principle in principles}) != len(principles):
@@ -192,14 +198,14 @@ def format_score(score: float) -> str:
 
 def _find_verdicts(text: str, principles: Sequence[Principle]) -> tuple[tuple[bool, ...], int, int] | Failure:
     """Return the verdicts and the span of the text they stand in."""
-    lines = list(_VERDICT_LINE.finditer(text))
+    lines = _VERDICT_LINE.finditer(text)
     listed = _last_json_list(text)
     found: list[tuple[tuple[bool, ...], int, int]] = []
-    if lines:
-        tokens = lines[-1][1].replace(",", " ").split()
-        if not tokens or any(token not in ("0", "1") for token in tokens):
+    for line in lines:
+        digits = line[1].replace(",", " ").split()
+        if not digits or any(digit not in ("0", "1") for digit in digits):
             return Failure(FailureKind.BAD_VERDICT, "the verdict list holds something other than 0 and 1")
-        found.append((tuple(token == "1" for token in tokens), lines[-1].start(), lines[-1].end()))
+        found.append((tuple(digit == "1" for digit in digits), line.start(), line.end()))
     if listed is not None:
         verdicts = _json_verdicts(listed[0], principles)
         if isinstance(verdicts, Failure):
@@ -208,7 +214,7 @@ def _find_verdicts(text: str, principles: Sequence[Principle]) -> tuple[tuple[bo
     if not found:
         return Failure(FailureKind.MISSING_VERDICTS, "the judge wrote no verdict list")
     if len({verdicts for verdicts, _, _ in found}) > 1:
-        return Failure(FailureKind.CONFLICTING_VERDICTS, "the judge wrote two verdict lists that disagree")
+        return Failure(FailureKind.CONFLICTING_VERDICTS, "the judge wrote verdict lists that disagree")
     passed = found[0][0]
     if len(passed) != len(principles):
         return Failure(
@@ -237,7 +243,7 @@ def _json_verdicts(items: list[object], principles: Sequence[Principle]) -> tupl
 
 def _last_json_list(text: str) -> tuple[list[object], int, int] | None:
     """Return the last JSON list of objects in a text, with its span. Tries a bounded number of places."""
-    starts = [match.start() for match in _JSON_LIST.finditer(text)][-_MAX_JSON_CANDIDATES:]
+    starts = deque((match.start() for match in _JSON_LIST.finditer(text)), maxlen=_MAX_JSON_CANDIDATES)
     decoder = json.JSONDecoder()
     for start in reversed(starts):
         try:

@@ -159,7 +159,9 @@ def parse_prompt_set(name: str, texts: Mapping[str, str]) -> PromptSet:
         if images != sorted(images, key=("source", "edited").index):
             raise ValueError(f"prompt set {name!r}, {task}.txt: put {{{{source}}}} before {{{{edited}}}}")
         if questions and slots.index(questions[0]) < slots.index("edited"):
-            raise ValueError(f"prompt set {name!r}, {task}.txt: put the question after the images, so that prefixes are shared")
+            raise ValueError(
+                f"prompt set {name!r}, {task}.txt: put the question after the images, so that prefixes are shared"
+            )
     return PromptSet(name, texts["system"].strip("\n"), templates)
 
 
