@@ -1,0 +1,1 @@
+"""The service: a judge behind HTTP."""

@@ -17,7 +17,9 @@ _LONGEST_RETRY_S = 60
 class Admission:
     """Counts edits in flight and how fast they finish."""
 
-    def __init__(self, limit: int, on_change: Callable[[int], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limit: int, on_change: Callable[[int], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = limit
         self._on_change = on_change
         self._clock = clock
@@ -32,7 +34,9 @@ class Admission:
             ApiError: 429 where there is no room now, 422 where there never will be.
         """
         if edits > self._limit:
-            raise ApiError(422, "too_many_edits", f"this service judges at most {self._limit} edits at a time", param="edited")
+            raise ApiError(
+                422, "too_many_edits", f"this service judges at most {self._limit} edits at a time", param="edited"
+            )
         if self._in_flight + edits > self._limit:
             seconds = self.retry_after_s(edits)
             raise ApiError(

@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from edit_rrm.verdicts import ErrorDetail
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from edit_rrm.verdicts import ErrorDetail
 from edit_rrm_service.api.routes import router
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.loading import load_judge
@@ -96,7 +96,9 @@ async def _answer_api_error(request: Request, error: Exception) -> JSONResponse:
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
-    message = f"there is no {request.method} {request.url.path}; see /docs" if code != "http_error" else str(error.detail)
+    message = (
+        f"there is no {request.method} {request.url.path}; see /docs" if code != "http_error" else str(error.detail)
+    )
     detail = ErrorDetail(code=code, message=message, request_id=_request_id(request))
     return JSONResponse(error_body(detail), error.status_code, error.headers)
 

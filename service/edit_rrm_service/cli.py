@@ -198,18 +198,21 @@ def _print_reward(name: str, reward: Reward) -> None:
     from rich.text import Text
 
     head = f"score {reward.score:g} of 10" if reward.score is not None else f"not scored: {reward.outcome.value}"
+    console = Console()
     # File names and what the judge wrote go in as Text: square brackets in a plain string would be read as markup.
-    table = Table(title=Text(f"{name}: {head}"), title_justify="left")
+    console.print(Text(f"{name}: {head}"), soft_wrap=True)
+    if reward.error is not None:
+        console.print(Text(reward.error.message), soft_wrap=True)
+    if not reward.verdicts:
+        return
+    table = Table()
     for heading in ("category", "principle", "verdict", "why"):
         table.add_column(heading)
     for verdict in reward.verdicts:
         why = verdict.rationale or ("" if verdict.probability is None else f"P(yes) {verdict.probability:.2f}")
         category = verdict.principle.category.value.replace("_", " ")
         table.add_row(category, Text(verdict.principle.question), "yes" if verdict.passed else "no", Text(why))
-    console = Console()
     console.print(table)
-    if reward.error is not None:
-        console.print(reward.error.message, markup=False)
 
 
 def _wrong_setting(error: ValidationError, flags: Iterable[str]) -> str:

@@ -25,7 +25,9 @@ _RETRYABLE = frozenset({Outcome.TIMED_OUT, Outcome.OVERLOADED, Outcome.ENGINE_ER
 class UnscoredError(Exception):
     """The judging of one edit (or a decomposition) ended without a number."""
 
-    def __init__(self, outcome: Outcome, message: str, *, code: str | None = None, retryable: bool | None = None) -> None:
+    def __init__(
+        self, outcome: Outcome, message: str, *, code: str | None = None, retryable: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.outcome = outcome
         self.message = message

@@ -9,7 +9,6 @@ from typing import Any
 from edit_rrm.card import JudgeCard
 from edit_rrm.prompts import PromptSet
 from edit_rrm.wire import Identity
-
 from edit_rrm_service.engines.base import EngineFacts
 from edit_rrm_service.images import PREPROCESSING
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from edit_rrm.card import ImageBudget
 from PIL import Image, ImageOps
 
+from edit_rrm.card import ImageBudget
 from edit_rrm_service.engines.base import EngineImage
 
 PREPROCESSING = "edit-rrm-image-1"
@@ -103,11 +103,15 @@ def pixel_digest(image: Image.Image) -> str:
 def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
-        raise ImageError(f"the image is {width} x {height}; at most {limits.max_pixels:,} pixels are accepted, scale it down")
+        raise ImageError(
+            f"the image is {width} x {height}; at most {limits.max_pixels:,} pixels are accepted, scale it down"
+        )
     if min(size) < limits.min_side:
         raise ImageError(f"the image is {width} x {height}; each side needs at least {limits.min_side} pixels")
     if max(size) > limits.max_aspect * min(size):
-        raise ImageError(f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other")
+        raise ImageError(
+            f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other"
+        )
 
 
 def _flatten(image: Image.Image) -> Image.Image:

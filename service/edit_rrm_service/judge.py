@@ -19,7 +19,6 @@ from edit_rrm.grammar import Failure, Judgement, parse_judgement, parse_principl
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt
 from edit_rrm.verdicts import SCORE_MAX, Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
-
 from edit_rrm_service.engines.base import Completion, Engine, EngineError, EngineImage, LabelReading, Prompt, Sampling
 from edit_rrm_service.errors import UnscoredError
 from edit_rrm_service.metrics import Metrics
@@ -27,6 +26,9 @@ from edit_rrm_service.readings import verdict_from_logprobs
 from edit_rrm_service.singleflight import SingleFlight
 
 T = TypeVar("T")
+
+_DECOMPOSITIONS = 4_096
+"""(instruction, source) pairs whose principles are remembered: read greedily, they would be the same again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Decomposition:
     """Principles of one instruction, and what it cost to find them."""
 
     principles: tuple[Principle, ...]
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
 
 
@@ -93,10 +95,10 @@ class Judge:
         self._card = card
         self._prompts = prompts
         self._metrics = metrics
-        self._decompositions: SingleFlight[Decomposition] = SingleFlight()
+        self._decompositions: SingleFlight[Decomposition] = SingleFlight(_DECOMPOSITIONS)
 
     async def decompose(self, instruction: str, source: EngineImage, deadline: float) -> Decomposition:
-        """Break an instruction into principles. Concurrent calls for the same edit share one generation.
+        """Break an instruction into principles. Calls for the same instruction and source share one generation.
 
         Raises:
             UnscoredError: There are no principles to judge by; the outcome says why.
@@ -129,7 +131,10 @@ class Judge:
                 decomposition = await self.decompose(call.instruction, call.source, call.deadline)
             except UnscoredError as error:
                 error = UnscoredError(error.outcome, f"decomposing the instruction: {error.message}", code=error.code)
-                failed = [self._bad(call, edit) if isinstance(edit, ErrorDetail) else self._unscored(call, error) for edit in edits]
+                failed = [
+                    self._bad(call, edit) if isinstance(edit, ErrorDetail) else self._unscored(call, error)
+                    for edit in edits
+                ]
                 return GroupResult(tuple(failed), None, usage, timing)
             call = replace(call, principles=decomposition.principles)
             usage = decomposition.usage
@@ -213,7 +218,9 @@ class Judge:
         judgements = [self._read(completion, principles) for completion in completions]
         usage = sum((_usage(completion) for completion in completions), Usage())
         first = judgements[0]
-        share = [statistics.fmean(judgement.passed[index] for judgement in judgements) for index in range(len(principles))]
+        share = [
+            statistics.fmean(judgement.passed[index] for judgement in judgements) for index in range(len(principles))
+        ]
         verdicts = tuple(
             Verdict(
                 principle=principle,
@@ -318,4 +325,6 @@ async def _before(deadline: float, work: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout_at(deadline):
             return await work
     except TimeoutError:
-        raise UnscoredError(Outcome.TIMED_OUT, "the deadline passed before the judge was done; allow more time") from None
+        raise UnscoredError(
+            Outcome.TIMED_OUT, "the deadline passed before the judge was done; allow more time"
+        ) from None

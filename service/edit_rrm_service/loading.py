@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from edit_rrm.card import JudgeCard
 from edit_rrm.prompts import load_prompt_set
-
 from edit_rrm_service.engines.checkpoint import find_checkpoint, judge_card
 from edit_rrm_service.engines.select import create_engine
 from edit_rrm_service.settings import SHIPPED_JUDGE, Settings

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edit_rrm.grammar import FailureKind
-from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from edit_rrm.grammar import FailureKind
+from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
@@ -28,9 +29,7 @@ class Metrics:
         self._verdicts = self._counter("verdicts", "Verdicts", "category", "passed")
         self._tokens = self._counter("tokens", "Tokens by kind (cached ones are prompt tokens too)", "kind")
         self._stages = self._histogram("stage_duration_seconds", "Time by stage", "stage")
-        self._scores = Histogram(
-            "edit_rrm_score", "Scores given", ("mode",), buckets=_SCORES, registry=self.registry
-        )
+        self._scores = Histogram("edit_rrm_score", "Scores given", ("mode",), buckets=_SCORES, registry=self.registry)
         self.in_flight = Gauge("edit_rrm_edits_in_flight", "Edits being judged", registry=self.registry)
         self.ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
         self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)

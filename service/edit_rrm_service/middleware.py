@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from edit_rrm.verdicts import ErrorDetail
-from edit_rrm.wire import ErrorBody
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edit_rrm.verdicts import ErrorDetail
+from edit_rrm.wire import ErrorBody
 from edit_rrm_service.auth import is_authorised
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.request_id import current_request_id, request_id_from
@@ -80,14 +80,22 @@ class EdgeMiddleware:
             current_request_id.reset(token)
 
     async def _guarded(
-        self, scope: Scope, receive: Receive, send: Send, headers: Headers, seen: MutableMapping[str, int], request_id: str
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        seen: MutableMapping[str, int],
+        request_id: str,
     ) -> None:
         if scope["path"] not in self._open_paths and not is_authorised(headers.get("authorization"), self._key_hashes):
             message = "this service wants an API key: send it as 'Authorization: Bearer KEY'"
             await _refuse(send, 401, "unauthorised", message, request_id, {"www-authenticate": "Bearer"})
             return
         limit = self._max_body_bytes
-        too_large = f"the body is larger than {limit:,} bytes; send fewer or smaller images, or raise EDIT_RRM_MAX_BODY_BYTES"
+        too_large = (
+            f"the body is larger than {limit:,} bytes; send fewer or smaller images, or raise EDIT_RRM_MAX_BODY_BYTES"
+        )
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             await _refuse(send, 413, "body_too_large", too_large, request_id, {"connection": "close"})

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from edit_rrm.card import ProbeLabels
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Outcome, Verdict
-
 from edit_rrm_service.errors import UnscoredError
 
 

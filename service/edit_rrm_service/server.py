@@ -26,7 +26,7 @@ def run(settings: Settings) -> int:
     """
     configure_logs(settings.log_level, settings.log_format)
     try:
-        bound = _bind(settings.host, settings.port)
+        bound = bind(settings.host, settings.port)
     except OSError as error:
         wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         advice = f"choose another {'--host' if wrong_host else '--port'}"
@@ -59,7 +59,12 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port of this machine.
+
+    Raises:
+        OSError: It is taken, or the address is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

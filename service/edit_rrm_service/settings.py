@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     """Engine `openai`: bearer token for those servers."""
 
     api_key_hashes: Listed = ()
-    """SHA-256 (hex) of every accepted API key, comma-separated; empty lets everybody in. `edit-rrm hash-key` makes them."""
+    """SHA-256 (hex) of every accepted API key, comma-separated (see `edit-rrm hash-key`); empty lets everybody in."""
     metrics_need_key: bool = False
     """Whether /metrics asks for a key too."""
 

@@ -1,8 +1,9 @@
-"""Single flight: concurrent callers with the same key share one piece of work."""
+"""Single flight: callers with the same key share one piece of work, and its result for as long as it is remembered."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -10,16 +11,22 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares running work by key, within one event loop. Nothing is kept once the work is done."""
+    """Shares work by key, within one event loop. Failures are never remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = 0) -> None:
+        """Remember the results of this many keys, those used last."""
+        self._capacity = remembered
+        self._results: OrderedDict[Hashable, T] = OrderedDict()
         self._running: dict[Hashable, tuple[asyncio.Task[T], list[int]]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
-        """Return the result of `work`, and whether somebody else had started it.
+        """Return the result of `work`, and whether somebody else's work it is.
 
         A caller that is cancelled leaves; the work itself is cancelled only when its last caller has left.
         """
+        if key in self._results:
+            self._results.move_to_end(key)
+            return self._results[key], True
         entry = self._running.get(key)
         shared = entry is not None
         if entry is None:
@@ -38,10 +45,15 @@ class SingleFlight(Generic[T]):
                 task.cancel()
 
     def _forget(self, key: Hashable, task: asyncio.Task[T]) -> None:
-        """Drop a key unless newer work has taken it over."""
+        """Drop a key unless newer work has taken it over, and remember what came of it."""
         entry = self._running.get(key)
-        if entry is not None and entry[0] is task:
-            del self._running[key]
+        if entry is None or entry[0] is not task:
+            return
+        del self._running[key]
+        if self._capacity and task.done() and not task.cancelled() and task.exception() is None:
+            self._results[key] = task.result()
+            if len(self._results) > self._capacity:
+                self._results.popitem(last=False)
 
 
 async def _call(work: Callable[[], Awaitable[T]]) -> T:

@@ -12,7 +12,6 @@ from enum import StrEnum
 from edit_rrm.card import CardError, JudgeCard
 from edit_rrm.prompts import PromptSet
 from edit_rrm.wire import Identity
-
 from edit_rrm_service.admission import Admission
 from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartError
 from edit_rrm_service.errors import ApiError
@@ -109,7 +108,9 @@ class ServiceState:
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
         self.metrics.ready.set(1)
         self.phase = Phase.READY
-        _logger.info("ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12])
+        _logger.info(
+            "ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
+        )
 
     async def check_alive(self) -> None:
         """Return if the engine, once started, is alive.
@@ -134,5 +135,7 @@ class ServiceState:
     def _not_ready(self) -> ApiError:
         if self.phase is Phase.FAILED:
             return ApiError(503, "not_ready", f"the judge could not be loaded: {self.failure}")
-        message = "the service is stopping" if self.phase is Phase.STOPPING else "the judge is still loading; see /readyz"
+        message = (
+            "the service is stopping" if self.phase is Phase.STOPPING else "the judge is still loading; see /readyz"
+        )
         return ApiError(503, "not_ready", message, retryable=True, headers={"Retry-After": "5"})

@@ -1,0 +1,1 @@
+"""HTTP: routes, bodies and the mapping of errors."""

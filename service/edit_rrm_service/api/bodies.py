@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from edit_rrm.wire import DecomposeRequest, RewardRequest, VerifyRequest
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from edit_rrm.wire import DecomposeRequest, RewardRequest, VerifyRequest
 from edit_rrm_service.errors import ApiError
 
 ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
@@ -62,7 +62,9 @@ async def read_body(
         )
     sources, edited = images.get("source", []), images.get("edited", [])
     if len(sources) != 1:
-        raise ApiError(422, "invalid_request", f"exactly one source image is needed, {len(sources)} came", param="source")
+        raise ApiError(
+            422, "invalid_request", f"exactly one source image is needed, {len(sources)} came", param="source"
+        )
     if edits and not edited:
         raise ApiError(422, "invalid_request", "at least one edited image is needed", param="edited")
     if not edits and edited:
@@ -104,7 +106,9 @@ async def _split_form(form: FormData) -> tuple[dict[str, Any], dict[str, list[by
     for name, value in form.multi_items():
         if name in ("source", "edited"):
             if not isinstance(value, UploadFile):
-                raise ApiError(422, "invalid_request", f"{name} is an image file: curl -F {name}=@image.png", param=name)
+                raise ApiError(
+                    422, "invalid_request", f"{name} is an image file: curl -F {name}=@image.png", param=name
+                )
             images.setdefault(name, []).append(await value.read())
             continue
         text = await _text(name, value)

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+
 from edit_rrm.card import JudgeCard
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome
 from edit_rrm.wire import RewardRequest
-from starlette.requests import Request
-
 from edit_rrm_service.engines.base import EngineImage
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.images import ImageError, decode_image, fit_image
@@ -96,7 +96,9 @@ def options_of(request: RewardRequest, card: JudgeCard, *, supports_probe: bool)
     """
     probe = request.mode is Mode.PROBE
     if probe and not supports_probe:
-        raise ApiError(422, "probe_unsupported", "this engine cannot read label probabilities; use mode 'think'", param="mode")
+        raise ApiError(
+            422, "probe_unsupported", "this engine cannot read label probabilities; use mode 'think'", param="mode"
+        )
     if probe and request.samples > 1:
         message = "probes are not sampled: their probability is exact; use samples with mode 'think'"
         raise ApiError(422, "invalid_request", message, param="samples")

@@ -7,6 +7,9 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
 from edit_rrm.card import JudgeCard
 from edit_rrm.verdicts import Outcome, Reward
 from edit_rrm.wire import (
@@ -23,9 +26,6 @@ from edit_rrm.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-
 from edit_rrm_service.api.bodies import Body, body_schema, read_body
 from edit_rrm_service.api.calls import deadline_of, edited_image, options_of, source_image, until_disconnect
 from edit_rrm_service.engines.base import EngineDeadError

@@ -24,12 +24,14 @@ class Ticket(Generic[JobT, ResultT]):
 
     job: JobT
     kind: Hashable
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the worker is to end."""
     future: Future[ResultT] = field(default_factory=Future)
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for this job any more."""
-        return self.future.cancelled()
+        """Whether nobody waits for this job any more, or its worker is to end."""
+        return self.future.cancelled() or self.stop.is_set()
 
     def resolve(self, result: ResultT | Exception) -> None:
         """Hand over a result or an exception, unless the job was cancelled meanwhile."""
@@ -55,14 +57,14 @@ class MicroBatcher(Generic[JobT, ResultT]):
         self._max_batch = max_batch
         self._queue: deque[Ticket[JobT, ResultT]] = deque()
         self._wake = threading.Condition()
-        self._closed = False
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether the worker is there to take jobs."""
-        return self._thread.is_alive() and not self._closed
+        return self._thread.is_alive() and not self._stop.is_set()
 
     def submit(self, jobs: Sequence[JobT], kind: Hashable) -> list[Ticket[JobT, ResultT]]:
         """Queue jobs next to each other.
@@ -70,7 +72,7 @@ class MicroBatcher(Generic[JobT, ResultT]):
         Raises:
             EngineDeadError: The worker is gone.
         """
-        tickets = [Ticket[JobT, ResultT](job, kind) for job in jobs]
+        tickets = [Ticket[JobT, ResultT](job, kind, self._stop) for job in jobs]
         with self._wake:
             if not self.alive:
                 raise EngineDeadError("the engine is not running")
@@ -79,9 +81,9 @@ class MicroBatcher(Generic[JobT, ResultT]):
         return tickets
 
     def close(self) -> None:
-        """Fail what is queued and wait for the running batch; cancel its futures first to make that short."""
+        """Fail what is queued and what is running; runners that look at `cancelled` make that short."""
         with self._wake:
-            self._closed = True
+            self._stop.set()
             waiting = list(self._queue)
             self._queue.clear()
             self._wake.notify()
@@ -92,6 +94,8 @@ class MicroBatcher(Generic[JobT, ResultT]):
     def _work(self) -> None:
         while batch := self._take():
             results = self._attempt(batch)
+            if self._stop.is_set():  # a row that was told to stop holds half an answer
+                results = [EngineDeadError("the engine was stopped") for _ in batch]
             for ticket, result in zip(batch, results, strict=True):
                 ticket.resolve(result)
 
@@ -99,8 +103,8 @@ class MicroBatcher(Generic[JobT, ResultT]):
         """Wait for work; return the oldest job and those of its kind behind it, or nothing when closed."""
         with self._wake:
             while True:
-                self._wake.wait_for(lambda: self._queue or self._closed)
-                if self._closed:
+                self._wake.wait_for(lambda: self._queue or self._stop.is_set())
+                if self._stop.is_set():
                     return []
                 live = [ticket for ticket in self._queue if not ticket.cancelled]
                 batch = [ticket for ticket in live if ticket.kind == live[0].kind][: self._max_batch]
