@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 
 _QUIET = {name: value for name, value in os.environ.items() if not name.startswith("EDIT_RRM_")}
 
 
-def edit_rrm(
-    *arguments: str, env: Mapping[str, str] | None = None, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
+def edit_rrm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `edit-rrm` with arguments; without the settings that the developer's own environment may have."""
     return subprocess.run(
         [sys.executable, "-m", "edit_rrm_service", *arguments],
-        env={**_QUIET, "COLUMNS": "200", **(env or {})},
-        input=stdin,
+        env={**_QUIET, "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -16,7 +16,6 @@ from edit_rrm.wire import Identity, RewardsResponse
 from edit_rrm_service.auth import hash_key
 from edit_rrm_service.cli import app
 from edit_rrm_training.cli import data_app, eval_app
-from tests.cli.command import edit_rrm
 from tests.client.fake_service import judgement, judging_service
 
 KEY = "a-key-of-ours"
@@ -74,7 +73,7 @@ def test_score_for_programs(url: str, pictures: dict[str, str]) -> None:
 def test_an_unscored_edit_is_reported_and_fails_the_command(url: str, pictures: dict[str, str]) -> None:
     status, told = score(url, pictures, "blue", "red")
     assert status == 1
-    assert "not scored: unparsable" in told
+    assert "red[b].png: not scored: unparsable\nthe judge wrote no verdict list" in told
     status, told = score(url, pictures, "blue", "red", more=("--json",))
     assert status == 1
     assert [item["score"] for item in json.loads(told)["results"]] == [8.5, None]
@@ -122,9 +121,9 @@ def test_a_url_that_is_none_is_one_line() -> None:
 def test_hash_key() -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     for typed in (KEY, f"{KEY}\n"):
-        assert edit_rrm("hash-key", stdin=typed).stdout == f"{digest}\n"
-    empty = edit_rrm("hash-key", stdin="\n")
-    assert (empty.returncode, empty.stdout) == (1, "")
+        assert CliRunner().invoke(app, ["hash-key"], input=typed).stdout == f"{digest}\n"
+    empty = CliRunner().invoke(app, ["hash-key"], input="\n")
+    assert (empty.exit_code, empty.stdout) == (1, "")
     assert empty.stderr == "edit-rrm: no key came on standard input\n"
 
 
