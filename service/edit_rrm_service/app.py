@@ -57,7 +57,6 @@ def create_app(
     app.include_router(router)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_bug)
     routes = frozenset(route.path for route in router.routes if hasattr(route, "path"))
     app.add_middleware(
         EdgeMiddleware,
@@ -72,10 +71,12 @@ def create_app(
 
 async def _load(state: ServiceState, on_failure: Callable[[str], None] | None) -> None:
     await state.load()
-    if state.failure is not None:
+    if state.failure is None:
+        return
+    if on_failure is None:
         _logger.error("%s", state.failure)
-        if on_failure is not None:
-            on_failure(state.failure)
+    else:
+        on_failure(state.failure)
 
 
 def _known(scope: Scope, routes: frozenset[str]) -> str:
@@ -101,11 +102,3 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     )
     detail = ErrorDetail(code=code, message=message, request_id=_request_id(request))
     return JSONResponse(error_body(detail), error.status_code, error.headers)
-
-
-async def _answer_bug(request: Request, error: Exception) -> JSONResponse:
-    request_id = _request_id(request)
-    _logger.error("request %s failed", request_id, exc_info=error)
-    message = f"the service has a bug; please report it with request id {request_id}"
-    detail = ErrorDetail(code="internal_error", message=message, request_id=request_id, retryable=True)
-    return JSONResponse(error_body(detail), 500)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -116,6 +116,13 @@ class EdgeMiddleware:
         except BodyTooLargeError:
             if "status" not in seen:
                 await _refuse(send, 413, "body_too_large", too_large, request_id, {"connection": "close"})
+        except Exception:
+            # Starlette's own handler of last resort would answer outside of this layer, without the request's id.
+            _logger.exception("request %s failed", request_id)
+            if "status" in seen:
+                raise
+            message = f"the service has a bug; please report it with request id {request_id}"
+            await _refuse(send, 500, "internal_error", message, request_id, {}, retryable=True)
 
 
 def error_body(detail: ErrorDetail) -> dict[str, Any]:
@@ -124,9 +131,17 @@ def error_body(detail: ErrorDetail) -> dict[str, Any]:
 
 
 async def _refuse(
-    send: Send, status: int, code: str, message: str, request_id: str, headers: MutableMapping[str, str]
+    send: Send,
+    status: int,
+    code: str,
+    message: str,
+    request_id: str,
+    headers: Mapping[str, str],
+    *,
+    retryable: bool = False,
 ) -> None:
-    body = ErrorBody(error=ErrorDetail(code=code, message=message, request_id=request_id)).model_dump_json().encode()
+    detail = ErrorDetail(code=code, message=message, request_id=request_id, retryable=retryable)
+    body = ErrorBody(error=detail).model_dump_json().encode()
     raw = {"content-type": "application/json", "content-length": str(len(body)), **headers}
     await send(
         {

@@ -95,12 +95,11 @@ class ServiceState:
             self._engine = loaded.engine
             await loaded.engine.start((*loaded.card.labels.yes, *loaded.card.labels.no))
         except (EngineStartError, CardError) as error:
-            self.failure = str(error)
+            self._fail(str(error))
+            return
         except Exception as error:
             _logger.exception("the judge could not be loaded")
-            self.failure = f"the judge could not be loaded: {type(error).__name__}: {error}"
-        if self.failure is not None:
-            self.phase = Phase.FAILED
+            self._fail(f"the judge could not be loaded: {type(error).__name__}: {error}")
             return
         self.card = loaded.card
         self._judge = Judge(loaded.engine, loaded.card, loaded.prompts, self.metrics)
@@ -111,6 +110,10 @@ class ServiceState:
         _logger.info(
             "ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
         )
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        self.phase = Phase.FAILED
 
     async def check_alive(self) -> None:
         """Return if the engine, once started, is alive.

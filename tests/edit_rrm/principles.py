@@ -11,9 +11,10 @@ from edit_rrm.principles import Category, Principle
 ORDER = tuple(Category)
 
 FRAGMENTS = (
-    "<score>", "</score>", "<\\score>", "7.5", "10", "-1", "1e9", "nan", "verdicts:", "verdicts: 1 0", "VERDICTS : 1, 0",
-    "\n", " ", "1. fine: yes", "2) not: no", "[", "]", "{", "}", '[{"question": "Q1", "score": 1}]', '"score": 1',
-    '{"average_score": 0.5}', "follow: Is it blue?", "keep:", "quality: Is it sharp?", "yes", "no", "\x00", "‹", "٣", "é",
+    "<score>", "</score>", "<\\score>", "7.5", "10", "-1", "1e9", "nan", "verdicts:", "verdicts: 1 0",
+    "VERDICTS : 1, 0", "\n", " ", "1. fine: yes", "2) not: no", "[", "]", "{", "}", '"score": 1',
+    '[{"question": "Q1", "score": 1}]', '{"average_score": 0.5}', "follow: Is it blue?", "keep:",
+    "quality: Is it sharp?", "yes", "no", "\x00", "‹", "٣", "é",
 )  # fmt: skip
 """Pieces of the grammar, and of what is nearly it."""
 

@@ -14,8 +14,9 @@ _GROWTH = 4 * LARGE / SMALL
 """Quadratic time would grow 256-fold; linear grows 16-fold, and a busy machine is granted four times that."""
 
 HOSTILE = (
-    "<score>", "<score>1", "<score>   ", "</score>", "verdicts:", "verdicts: 1 ", "verdicts:\n", "[", "[{", '[{"', "[ ",
-    '[{"question": "a", "score": 1},', "1. ", "1" * 50 + ".", "9" * 100, "\n", " \n", "\t ", "follow:", "follow: \n", "{", '"\\',
+    "<score>", "<score>1", "<score>   ", "</score>", "verdicts:", "verdicts: 1 ", "verdicts:\n", "[", "[{", '[{"',
+    "[ ", '[{"question": "a", "score": 1},', "1. ", "1" * 50 + ".", "9" * 100, "\n", " \n", "\t ", "follow:",
+    "follow: \n", "{", '"\\',
 )  # fmt: skip
 
 

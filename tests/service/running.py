@@ -11,20 +11,20 @@ from io import BytesIO
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
+from PIL import Image
+
 from edit_rrm.card import JudgeCard
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.app import create_app
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import LoadedJudge
-from fastapi import FastAPI
-from PIL import Image
-
 from tests.fakes.engine import FakeEngine
 
 INSTRUCTION = "make the star blue"
 
 
-def png(colour: str = "red", size: tuple[int, int] = (64, 48), mode: str = "RGB", kind: str = "PNG") -> bytes:
+def png(colour: str = "red", size: tuple[int, int] = (96, 64), mode: str = "RGB", kind: str = "PNG") -> bytes:
     """An image file of one colour."""
     buffer = BytesIO()
     Image.new("RGB", size, colour).convert(mode).save(buffer, kind)
@@ -52,7 +52,9 @@ async def running(
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://service", headers=headers, timeout=30.0) as client,
     ):
-        while ready and not (await client.get("/readyz")).is_success:
+        for _ in range(2_000 if ready else 0):
+            if (await client.get("/readyz")).is_success:
+                break
             await asyncio.sleep(0.005)
         yield client
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from edit_rrm_service.engines.base import Prompt
 
+from edit_rrm_service.engines.base import Prompt
 from tests.fakes.engine import COLLATERAL, GOOD, FakeEngine, pictures
 from tests.service.running import EDITED, INSTRUCTION, SOURCE, in_base64, png, post, running
 

@@ -51,6 +51,22 @@ def test_an_unknown_field_is_named_with_those_there_are(tmp_path: Path) -> None:
         load_recipe(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeing: {stepz: 3}", r"seeing.*unknown fields \['stepz'\]"),
+        ("seeing: long", "no mapping"),
+        ("steps: [1", "is not YAML"),
+        ("size: huge", "no size 'huge'; there are: nano"),
+    ],
+)
+def test_a_recipe_that_cannot_run_says_why(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_recipe(str(path))
+
+
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
     for name in ("no-such-recipe", str(tmp_path)):
         with pytest.raises(ValueError, match="neither a file nor one of nano"):

@@ -2,7 +2,8 @@
 
 A set is a folder of four UTF-8 files: `system.txt` (one for all tasks), and the user turns `decompose.txt`, `think.txt`
 and `probe.txt`. Templates name their slots in double braces: ``{{instruction}}``, ``{{principles}}``, ``{{source}}``,
-``{{edited}}``, ``{{number}}``, ``{{question}}``. Image slots become image parts; the order in the file is the order the engine sees.
+``{{edited}}``, ``{{number}}``, ``{{question}}``. Image slots become image parts; the order in the file is the order the
+engine sees.
 
 Order is performance: everything before ``{{edited}}`` is shared by a group of edits, everything before the question by
 all principles of one edit, and engines reuse shared prefixes. `load_prompt_set` therefore refuses a set that puts a

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from edit_rrm_training.judge.architecture import SIZES
 from edit_rrm_training.judge.seeing import SeeingRecipe
 from edit_rrm_training.judge.sft import SftRecipe
 
@@ -33,11 +34,23 @@ def load_recipe(name: str, **overrides: Any) -> SftRecipe:
         text = path.read_text(encoding="utf-8")
     else:
         raise ValueError(f"no recipe {name!r}: it is neither a file nor one of {', '.join(recipe_names())}")
-    values = yaml.safe_load(text) or {}
-    known = {field.name for field in fields(SftRecipe)}
-    if not isinstance(values, dict) or set(values) - known:
-        unknown = sorted(set(values) - known) if isinstance(values, dict) else "no mapping"
-        raise ValueError(f"recipe {name!r}: unknown fields {unknown}; there are: {', '.join(sorted(known))}")
-    if isinstance(values.get("seeing"), dict):
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"recipe {name!r} is not YAML: {' '.join(str(error).split())}") from None
+    _check_fields(name, values, SftRecipe)
+    if values.get("seeing") is not None:
+        _check_fields(f"{name}: seeing", values["seeing"], SeeingRecipe)
         values["seeing"] = SeeingRecipe(**values["seeing"])
-    return SftRecipe(**{**values, **overrides})
+    recipe = SftRecipe(**{**values, **overrides})
+    if recipe.size not in SIZES:
+        raise ValueError(f"recipe {name!r}: no size {recipe.size!r}; there are: {', '.join(SIZES)}")
+    return recipe
+
+
+def _check_fields(name: str, values: Any, recipe: type[SftRecipe | SeeingRecipe]) -> None:
+    known = {field.name for field in fields(recipe)}
+    if not isinstance(values, dict):
+        raise ValueError(f"recipe {name!r} is no mapping of fields to values")
+    if unknown := sorted(str(key) for key in set(values) - known):
+        raise ValueError(f"recipe {name!r}: unknown fields {unknown}; there are: {', '.join(sorted(known))}")
