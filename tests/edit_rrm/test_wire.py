@@ -17,7 +17,7 @@ PRINCIPLE = {"question": "Is it blue?", "category": "instruction_following"}
 SCORED: dict[str, Any] = {
     "outcome": "scored", "score": 7.5, "reward": 0.75, "average": 0.8, "aggregation": "model", "mode": "think",
 }  # fmt: skip
-WHY = {"code": "unparsable", "message": "no score"}
+WHY: dict[str, Any] = {"code": "unparsable", "message": "no score"}
 
 
 @pytest.mark.parametrize(
