@@ -15,12 +15,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from edit_rrm.card import JudgeCard
 from edit_rrm_service.engines.checkpoint import judge_card
 from edit_rrm_service.engines.options import EngineOptions
 from edit_rrm_service.engines.transformers import TransformersEngine
 from edit_rrm_service.engines.vllm import VllmEngine
-
 from tests.engines import checkpoints, prompts
 
 SHIPPED = Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from PIL import Image
+
 from edit_rrm import Category, Principle, load_prompt_set
 from edit_rrm.card import ImageBudget, JudgeCard
 from edit_rrm.prompts import ImagePart, RenderedPrompt
 from edit_rrm_service.engines.base import EngineImage, Prompt
-from PIL import Image
 
 SIDE = 112
 LABELS = ("Yes", "yes", "No", "no")

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from edit_rrm.card import CARD_FILE, JudgeCard, save_card
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.engines.base import EngineStartError
@@ -57,7 +58,7 @@ def test_broken_configuration(folder: Path, text: str) -> None:
 
 def test_folder_without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(EngineStartError, match="no .*safetensors weights"):
+    with pytest.raises(EngineStartError, match=r"no .*safetensors weights"):
         find_checkpoint(str(folder))
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoProcessor
+
 from edit_rrm.card import JudgeCard, ProbeLabels
 from edit_rrm_service.engines.base import EngineError, EngineStartError, Prompt
 from edit_rrm_service.engines.rendering import ChatRenderer, resolve_labels
-from transformers import AutoProcessor
-
 from tests.engines.checkpoints import SPECIAL_TOKENS
 from tests.engines.prompts import LABELS, picture, probes, thinks
 
@@ -45,7 +45,9 @@ def test_text_is_what_the_processor_renders(checkpoint: Path, renderer: ChatRend
             ],
         },
     ]
-    assert renderer.text(prompt) == processor.apply_chat_template(equivalent, add_generation_prompt=True, tokenize=False)
+    assert renderer.text(prompt) == processor.apply_chat_template(
+        equivalent, add_generation_prompt=True, tokenize=False
+    )
 
 
 def test_text_is_the_chat_format_of_qwen(renderer: ChatRenderer) -> None:

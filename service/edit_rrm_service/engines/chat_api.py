@@ -7,7 +7,8 @@ import io
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +28,8 @@ TOP_LOGPROBS = 20
 
 _REFUSAL_CODES = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
 _ABSENT = float("-inf")
+_ROUNDING = 0.01
+"""How far above 0 a server's own rounding may put a log-probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +113,25 @@ def completion(reply: Mapping[str, Any]) -> Completion:
     Raises:
         EngineError: The reply is not one.
     """
-    choice = _choice(reply)
-    message = choice.get("message") or {}
-    reason = choice.get("finish_reason")
-    finish: FinishReason = "length" if reason == "length" else "stop"
-    if message.get("refusal") or reason == "content_filter":
-        finish = "refused"
-    elif reason not in ("stop", "length"):
-        raise EngineError(f"the server ended the answer with finish_reason {reason!r}", retryable=False)
-    text = message.get("refusal") or message.get("content") or ""
-    prompt_tokens, cached, completion_tokens = _usage(reply)
-    return Completion(str(text), finish, prompt_tokens, cached, completion_tokens)
+    with _strictly():
+        choice = _choice(reply)
+        message = choice.get("message") or {}
+        reason = choice.get("finish_reason")
+        finish: FinishReason = "length" if reason == "length" else "stop"
+        if message.get("refusal") or reason == "content_filter":
+            finish = "refused"
+        elif reason not in ("stop", "length"):
+            raise EngineError(f"the server ended the answer with finish_reason {reason!r}", retryable=False)
+        text = message.get("refusal") or message.get("content") or ""
+        if not isinstance(text, str):
+            raise TypeError(f"the answer is of type {type(text).__name__}")
+        prompt_tokens, cached, completion_tokens = _usage(reply)
+    return Completion(text, finish, prompt_tokens, cached, completion_tokens)
 
 
 def refusal(status: int, error: Mapping[str, Any]) -> Completion | None:
     """Read a moderation error, which some servers send in place of a completion; None where it is not one."""
-    if status == 400 and (error.get("code") in _REFUSAL_CODES or error.get("type") in _REFUSAL_CODES):
+    if status == 400 and _REFUSAL_CODES & {str(error.get("code")), str(error.get("type"))}:
         return Completion(str(error.get("message") or ""), "refused", 0, 0, 0)
     return None
 
@@ -136,18 +142,37 @@ def reading(reply: Mapping[str, Any], labels: Sequence[str], dialect: Dialect) -
     Raises:
         EngineError: The reply has none.
     """
-    logprobs = _choice(reply).get("logprobs") or {}
-    rows = logprobs.get("content") or [{}]
-    top = rows[0].get("top_logprobs")
-    if not top:
-        raise EngineError("the server returned no log-probabilities", retryable=False)
-    found = [(str(item["token"]), float(item["logprob"])) for item in top]
-    if dialect.probe == "token_ids":
-        values = _by_token(dict(found), labels, dialect.label_ids or {})
-    else:
-        values = {label: _sum(value for token, value in found if token.strip() == label) for label in labels}
-    prompt_tokens, cached, _ = _usage(reply)
+    with _strictly():
+        logprobs = _choice(reply).get("logprobs") or {}
+        rows = logprobs.get("content") or [{}]
+        top = rows[0].get("top_logprobs")
+        if not top:
+            raise EngineError("the server returned no log-probabilities", retryable=False)
+        found = [(str(item["token"]), _logprob(item["logprob"])) for item in top]
+        if dialect.probe == "token_ids":
+            values = _by_token(dict(found), labels, dialect.label_ids or {})
+        else:
+            values = {label: _sum(value for token, value in found if token.strip() == label) for label in labels}
+        prompt_tokens, cached, _ = _usage(reply)
     return LabelReading(values, prompt_tokens, cached)
+
+
+@contextmanager
+def _strictly() -> Iterator[None]:
+    """Turn whatever a reply of another form makes the code around it raise into an `EngineError`."""
+    try:
+        yield
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise EngineError(
+            f"the server's reply is not in the form of OpenAI's API: {reason}", retryable=False
+        ) from error
+
+
+def _logprob(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
+        raise ValueError(f"{value!r} is no log-probability")
+    return min(0.0, float(value))
 
 
 def _by_token(found: Mapping[str, float], labels: Sequence[str], ids: Mapping[str, int]) -> dict[str, float]:
@@ -158,7 +183,8 @@ def _by_token(found: Mapping[str, float], labels: Sequence[str], ids: Mapping[st
 
 
 def _sum(logprobs: Any) -> float:
-    return math.log(total) if (total := sum(map(math.exp, logprobs))) > 0.0 else _ABSENT
+    # Spellings are disjoint events, so only rounding can bring their sum above 1.
+    return min(0.0, math.log(total)) if (total := sum(map(math.exp, logprobs))) > 0.0 else _ABSENT
 
 
 def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:

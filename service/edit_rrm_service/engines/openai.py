@@ -136,7 +136,7 @@ class OpenAIEngine:
             raise EngineStartError(f"no server can be used: {'; '.join(map(str, problems))}")
         for problem in problems:
             _logger.warning("a server is not available at start: %s", problem)
-        names = {str(item.get("id")) for reply in answers for item in _object(reply).get("data", [])}
+        names = {name for reply in answers for name in _names(reply)}
         if self._model in names:
             return self._model
         if not self._model and len(names) == 1:
@@ -211,7 +211,7 @@ class OpenAIEngine:
                 after = await tokens([*chat, {"role": "assistant", "content": label}], cue=False)
                 single = len(after) == len(before) + 1 and after[:-1] == before
                 found[label] = after[-1] if single else None
-        except (EngineError, KeyError):
+        except (EngineError, KeyError, TypeError):
             return None
         return resolve_labels(labels, found.get, self._card)
 
@@ -237,8 +237,18 @@ async def _each(prompts: Sequence[Prompt], work: Callable[[Prompt], Awaitable[_R
             return await work(prompt)
         except EngineError as error:
             return error
+        except Exception as error:  # one prompt's failure is its own entry, whatever it is
+            _logger.exception("a prompt failed")
+            return EngineError(f"the prompt could not be sent: {type(error).__name__}: {error}", retryable=False)
 
     return list(await asyncio.gather(*(guarded(prompt) for prompt in prompts)))
+
+
+def _names(reply: Any) -> list[str]:
+    """Names in a list of models, as far as the reply is one."""
+    listed = reply.get("data") if isinstance(reply, dict) else None
+    found = [item.get("id") for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    return [name for name in found if isinstance(name, str)]
 
 
 def _object(reply: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DType = Literal["auto", "bfloat16", "float16", "float32"]
@@ -38,7 +38,7 @@ class EngineOptions:
 
     base_urls: tuple[str, ...] = ()
     """`openai`: servers of the same model, such as `http://judge-0:8000/v1`."""
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     """`openai`: sent as a bearer token."""
     request_timeout_s: float = 120.0
     """`openai`: for one attempt at one server."""

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
-from edit_rrm_service.engines.base import EngineError
+from edit_rrm_service.engines.base import EngineError, EngineStartError
 from edit_rrm_service.engines.options import EngineOptions
 
 _logger = logging.getLogger(__name__)
@@ -70,13 +71,21 @@ class Servers:
         sleep: Callable[[float], Any] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self.all = [Server(url.rstrip("/")) for url in dict.fromkeys(options.base_urls)]
+        """Prepare connections; none is opened before the first request.
+
+        Raises:
+            EngineStartError: The API key cannot be sent.
+        """
+        self.all = [Server(url) for url in dict.fromkeys(url.rstrip("/") for url in options.base_urls)]
         self._options = options
+        api_key = _checked(options.api_key)
+        passwords = [_password(url) for url in options.base_urls]
+        self._secrets = [secret for secret in (api_key, *passwords) if secret]
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._slots = asyncio.Semaphore(options.max_connections)
-        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx2.AsyncClient(
             headers=headers,
             timeout=None,  # every attempt has one limit of its own, from its first byte to its last
@@ -117,7 +126,9 @@ class Servers:
                 reasons.append(str(error))
                 if attempt + 1 < self._options.max_attempts:
                     ceiling = min(_BACKOFF_MAX_S, _BACKOFF_S * 2**attempt)
-                    await self._sleep(self._rng.uniform(0.0, ceiling) + min(error.wait_s, _BACKOFF_MAX_S))
+                    # What one server asks for is no reason to keep another one waiting.
+                    asked = 0.0 if len(tried) < len(self.all) else min(error.wait_s, _BACKOFF_MAX_S)
+                    await self._sleep(self._rng.uniform(0.0, ceiling) + asked)
         raise EngineError(f"no server answered after {len(reasons)} attempts: {'; '.join(dict.fromkeys(reasons))}")
 
     async def attempt(self, server: Server, method: str, path: str, *, body: Any = None) -> Any:
@@ -128,23 +139,23 @@ class Servers:
                 reply = await self._client.request(method, url, json=body)
         except TimeoutError:
             self._failed(server)
-            raise _TryAnotherError(f"{server.url}: no answer in {self._options.request_timeout_s:g} s") from None
+            raise self._another(server, f"no answer in {self._options.request_timeout_s:g} s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             self._failed(server)
-            raise _TryAnotherError(f"{server.url}: {type(error).__name__} {error}".rstrip()) from None
+            raise self._another(server, f"{type(error).__name__} {error}") from None
         if reply.status_code in _BUSY:
             wait_s = _seconds(reply.headers.get("retry-after"))
-            raise _TryAnotherError(f"{server.url}: busy ({reply.status_code})", wait_s=wait_s)
+            raise self._another(server, f"busy ({reply.status_code})", wait_s=wait_s)
         if reply.status_code >= 500:
             self._failed(server)
-            raise _TryAnotherError(f"{server.url}: {reply.status_code} {_error(reply).get('message', '')}".rstrip())
+            raise self._another(server, f"{reply.status_code} {self._error(reply).get('message', '')}")
         self._answered(server)
         if reply.status_code >= 400:
-            raise StatusError(reply.status_code, _error(reply))
+            raise StatusError(reply.status_code, self._error(reply))
         try:
             return reply.json()
-        except ValueError:
-            raise StatusError(reply.status_code, {"message": f"{url} did not return JSON"}) from None
+        except (ValueError, RecursionError):  # half an answer, or the page of a proxy
+            raise self._another(server, f"{path} did not return JSON") from None
 
     async def try_each(self, method: str, path: str) -> dict[Server, Any]:
         """Ask every server once; a reply, or the `EngineError` or reason why there is none, for each."""
@@ -160,17 +171,30 @@ class Servers:
         replies = await asyncio.gather(*(one(server) for server in self.all))
         return dict(zip(self.all, replies, strict=True))
 
+    def _another(self, server: Server, reason: str, *, wait_s: float = 0.0) -> _TryAnotherError:
+        return _TryAnotherError(self._scrub(f"{server.url}: {reason}".rstrip()), wait_s=wait_s)
+
+    def _error(self, reply: httpx2.Response) -> Mapping[str, Any]:
+        return {name: self._scrub(item) if isinstance(item, str) else item for name, item in _error(reply).items()}
+
+    def _scrub(self, text: str) -> str:
+        """Take secrets out of a message: servers repeat what they were sent, and URLs may hold passwords."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def _failed(self, server: Server) -> None:
         if self._clock() < server.ejected_until:
             return  # one of several requests that were under way when it failed
         pause = self._options.eject_s * 2 ** min(server.failures, _EJECT_DOUBLINGS)
         server.failures += 1
         server.ejected_until = self._clock() + pause
-        _logger.warning("%s failed %d time(s) in a row and is left alone for %g s", server.url, server.failures, pause)
+        url = self._scrub(server.url)
+        _logger.warning("%s failed %d time(s) in a row and is left alone for %g s", url, server.failures, pause)
 
     def _answered(self, server: Server) -> None:
         if server.failures:
-            _logger.warning("%s answers again", server.url)
+            _logger.warning("%s answers again", self._scrub(server.url))
         server.failures = 0
         server.ejected_until = 0.0
 
@@ -179,12 +203,27 @@ def _error(reply: httpx2.Response) -> Mapping[str, Any]:
     """Find the error object in OpenAI's shape, vLLM's older flat one, or neither."""
     try:
         body = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"message": reply.text[:200]}
     if not isinstance(body, dict):
         return {"message": reply.text[:200]}
     error = body.get("error", body)
     return error if isinstance(error, dict) else {"message": str(error)}
+
+
+def _checked(api_key: str | None) -> str | None:
+    """Strip an API key, which may come with the line break of its file, and refuse what no header can carry."""
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise EngineStartError("the API key holds spaces or characters that no HTTP header can carry; check it")
+    return key or None
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None
 
 
 def _seconds(retry_after: str | None) -> float:
