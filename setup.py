@@ -14,7 +14,7 @@ from wheel.wheelfile import WheelFile
 PTH = Path("rrm/_edit_rrm_torchvision.pth")
 
 
-class BuildWithPth(build_py):
+class BuildWithPth(build_py):  # type: ignore[misc]  # setuptools is not type-checked
     """Copies the `.pth` file to the root of the wheel."""
 
     def run(self) -> None:
@@ -23,7 +23,7 @@ class BuildWithPth(build_py):
             self.copy_file(str(PTH), str(Path(self.build_lib) / PTH.name))
 
 
-class EditableWithPth(editable_wheel):
+class EditableWithPth(editable_wheel):  # type: ignore[misc]  # as above
     """Adds the `.pth` file to the wheel of an editable install."""
 
     def run(self) -> None:
