@@ -24,7 +24,10 @@ class Admission:
         self._on_change = on_change
         self._clock = clock
         self._in_flight = 0
-        self._finished: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._busy_s = 0.0
+        self._busy_since = 0.0
+        # Time worked until then, and edits finished with it; the first entry is where the window begins.
+        self._finished: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=_WINDOW)
 
     @contextmanager
     def admitted(self, edits: int) -> Iterator[None]:
@@ -51,7 +54,7 @@ class Admission:
             yield
         finally:
             self._change(-edits)
-            self._finished.append((self._clock(), edits))
+            self._finished.append((self._worked_s(), edits))
 
     def retry_after_s(self, edits: int) -> int:
         """Seconds until `edits` edits should have room, from the measured drain rate: 1 to 60."""
@@ -60,12 +63,16 @@ class Admission:
         return 1 if rate is None else min(_LONGEST_RETRY_S, max(1, math.ceil(missing / rate)))
 
     def _drain_rate(self) -> float | None:
-        """Edits finished per second over the recent ones, or None before there are any."""
-        if not self._finished:
-            return None
-        elapsed = self._clock() - self._finished[0][0]
-        return sum(edits for _, edits in self._finished) / elapsed if elapsed > 0 else None
+        """Edits finished per second of work over the recent ones, or None before there are any."""
+        elapsed = self._worked_s() - self._finished[0][0]
+        finished = sum(edits for _, edits in self._finished) - self._finished[0][1]
+        return finished / elapsed if finished and elapsed > 0 else None
+
+    def _worked_s(self) -> float:
+        """Seconds with anything in flight: a night without requests says nothing about how fast they finish."""
+        return self._busy_s + (self._clock() - self._busy_since if self._in_flight else 0.0)
 
     def _change(self, by: int) -> None:
+        self._busy_s, self._busy_since = self._worked_s(), self._clock()
         self._in_flight += by
         self._on_change(self._in_flight)

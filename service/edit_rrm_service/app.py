@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from edit_rrm.verdicts import ErrorDetail
+from edit_rrm.verdicts import ErrorDetail, Outcome
 from edit_rrm_service.api.routes import router
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.loading import load_judge
@@ -57,6 +58,7 @@ def create_app(
     app.include_router(router)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _answer_disconnect)
     routes = frozenset(route.path for route in router.routes if hasattr(route, "path"))
     app.add_middleware(
         EdgeMiddleware,
@@ -91,7 +93,17 @@ def _request_id(request: Request) -> str | None:
 
 async def _answer_api_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return JSONResponse(error_body(error.detail(_request_id(request))), error.status, error.headers)
+    headers = error.headers
+    if error.retryable and error.status in (429, 503) and "Retry-After" not in headers:
+        state: ServiceState = request.app.state.service
+        headers = {**headers, "Retry-After": str(state.admission.retry_after_s(1))}
+    return JSONResponse(error_body(error.detail(_request_id(request))), error.status, headers)
+
+
+async def _answer_disconnect(request: Request, error: Exception) -> JSONResponse:
+    """An upload that broke off: nobody sees the answer, but it is counted as what it is."""
+    gone = ApiError(499, Outcome.CANCELLED.value, "the client closed the connection before it had sent the body")
+    return await _answer_api_error(request, gone)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:

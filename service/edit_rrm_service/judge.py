@@ -123,6 +123,20 @@ class Judge:
             call: The request.
             edits: Images, or why there is none; an error becomes that item's `bad_image` outcome.
         """
+        tasks: list[asyncio.Task[Reward]] = []
+        try:
+            return await self._group(call, edits, tasks)
+        except asyncio.CancelledError:
+            self._metrics.outcome(Outcome.CANCELLED, len(edits) - sum(_ended(task) for task in tasks))
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _group(
+        self, call: Call, edits: Sequence[EngineImage | ErrorDetail], tasks: list[asyncio.Task[Reward]]
+    ) -> GroupResult:
+        """Judge a group with one task an edit, put into `tasks` as they start."""
         started = time.perf_counter()
         usage = Usage()
         timing: dict[str, float] = {}
@@ -130,7 +144,12 @@ class Judge:
             try:
                 decomposition = await self.decompose(call.instruction, call.source, call.deadline)
             except UnscoredError as error:
-                error = UnscoredError(error.outcome, f"decomposing the instruction: {error.message}", code=error.code)
+                error = UnscoredError(
+                    error.outcome,
+                    f"decomposing the instruction: {error.message}",
+                    code=error.code,
+                    retryable=error.retryable,
+                )
                 failed = [
                     self._bad(call, edit) if isinstance(edit, ErrorDetail) else self._unscored(call, error)
                     for edit in edits
@@ -140,12 +159,8 @@ class Judge:
             usage = decomposition.usage
             timing["decompose"] = (time.perf_counter() - started) * 1e3
         # Tasks start in order, so the engine sees the group in order: all work on one edit, then on the next.
-        tasks = [asyncio.ensure_future(self._reward(call, edit)) for edit in edits]
-        try:
-            rewards = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        tasks += [asyncio.ensure_future(self._reward(call, edit)) for edit in edits]
+        rewards = await asyncio.gather(*tasks)
         for reward in rewards:
             usage = usage + reward.usage
         timing["total"] = (time.perf_counter() - started) * 1e3
@@ -283,6 +298,11 @@ def _seeds(options: Options) -> list[int | None]:
     if options.seed is None:
         return [None] * options.samples
     return [options.seed + index for index in range(options.samples)]
+
+
+def _ended(task: asyncio.Task[Reward]) -> bool:
+    """Whether an edit got to its outcome before its request was cancelled."""
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _bind(rendered: RenderedPrompt, source: EngineImage, edited: EngineImage | None) -> Prompt:

@@ -41,9 +41,9 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def outcome(self, outcome: Outcome) -> None:
-        """Count how the judging of one edit ended."""
-        self._outcomes.labels(outcome.value).inc()
+    def outcome(self, outcome: Outcome, edits: int = 1) -> None:
+        """Count how the judging of edits ended."""
+        self._outcomes.labels(outcome.value).inc(edits)
 
     def scored(self, mode: Mode, score: float, verdicts: Sequence[Verdict]) -> None:
         """Count one scored edit."""

@@ -97,8 +97,10 @@ class EdgeMiddleware:
             f"the body is larger than {limit:,} bytes; send fewer or smaller images, or raise EDIT_RRM_MAX_BODY_BYTES"
         )
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            await _refuse(send, 413, "body_too_large", too_large, request_id, {"connection": "close"})
+        # The connection stays open: closing it on a sender resets it, and many never get to read the answer then. The
+        # server discards what still comes.
+        if length.isascii() and length.isdigit() and int(length) > limit:
+            await _refuse(send, 413, "body_too_large", too_large, request_id, {})
             return
         read = 0
 
@@ -115,7 +117,7 @@ class EdgeMiddleware:
             await self._app(scope, counted_receive, send)
         except BodyTooLargeError:
             if "status" not in seen:
-                await _refuse(send, 413, "body_too_large", too_large, request_id, {"connection": "close"})
+                await _refuse(send, 413, "body_too_large", too_large, request_id, {})
         except Exception:
             # Starlette's own handler of last resort would answer outside of this layer, without the request's id.
             _logger.exception("request %s failed", request_id)

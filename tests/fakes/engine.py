@@ -53,14 +53,16 @@ class FakeEngine:
     """What it writes where a prompt shows one image."""
     judgement: Callable[[Prompt], Answer] = lambda prompt: GOOD
     """What it writes where a prompt shows two."""
-    probability: Callable[[Prompt], float] = lambda prompt: 0.9
-    """P(yes) of a probe."""
+    probability: Callable[[Prompt], float | EngineError] = lambda prompt: 0.9
+    """P(yes) of a probe, or why there is none."""
     label_mass: float = 1.0
-    seconds: float = 0.0
-    """Time every call takes."""
+    seconds: float | Callable[[Prompt], float] = 0.0
+    """Time every call takes, or each prompt."""
     supports_probe: bool = True
     start_error: Exception | None = None
     dead: bool = False
+    labels: tuple[str, ...] = ()
+    """What it was started with."""
     generated: list[Prompt] = field(default_factory=list)
     probed: list[Prompt] = field(default_factory=list)
     samplings: list[Sampling] = field(default_factory=list)
@@ -79,19 +81,24 @@ class FakeEngine:
     async def start(self, labels: Sequence[str]) -> None:
         if self.start_error is not None:
             raise self.start_error
+        self.labels = tuple(labels)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion | EngineError]:
         self.generated += prompts
         self.samplings.append(sampling)
-        await self._work()
+        await self._work(prompts)
         return [self._answer(prompt) for prompt in prompts]
 
     async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[LabelReading | EngineError]:
         self.probed += prompts
-        await self._work()
+        await self._work(prompts)
         readings: list[LabelReading | EngineError] = []
         for prompt in prompts:
-            yes = self.probability(prompt) * self.label_mass
+            probability = self.probability(prompt)
+            if isinstance(probability, EngineError):
+                readings.append(probability)
+                continue
+            yes = probability * self.label_mass
             logprobs = {"Yes": _log(yes), "No": _log(self.label_mass - yes)}
             readings.append(LabelReading({label: logprobs.get(label, -math.inf) for label in labels}, 100, 60))
         return readings
@@ -107,9 +114,10 @@ class FakeEngine:
         answer = self.decomposition if len(pictures(prompt)) == 1 else self.judgement(prompt)
         return written(answer) if isinstance(answer, str) else answer
 
-    async def _work(self) -> None:
+    async def _work(self, prompts: Sequence[Prompt]) -> None:
+        seconds = max(map(self.seconds, prompts)) if callable(self.seconds) else self.seconds
         try:
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

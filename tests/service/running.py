@@ -1,16 +1,18 @@
-"""A service in this process, on a fake engine."""
+"""A service on a fake engine: in this process without a socket, or listening on one."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
 
 import httpx2
+import pytest
+import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
@@ -18,7 +20,7 @@ from edit_rrm.card import JudgeCard
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.app import create_app
 from edit_rrm_service.settings import Settings
-from edit_rrm_service.state import LoadedJudge
+from edit_rrm_service.state import LoadedJudge, Phase
 from tests.fakes.engine import FakeEngine
 
 INSTRUCTION = "make the star blue"
@@ -57,6 +59,31 @@ async def running(
                 break
             await asyncio.sleep(0.005)
         yield client
+
+
+@asynccontextmanager
+async def listening(engine: FakeEngine, **settings: Any) -> AsyncIterator[str]:
+    """URL of a running service on a port of its own."""
+    app = fake_app(engine, **settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
+    task = asyncio.ensure_future(server.serve())
+    await until(lambda: server.started)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    await until(lambda: app.state.service.phase is Phase.READY)
+    try:
+        yield url
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def until(condition: Callable[[], bool], tries: int = 1_000) -> None:
+    """Wait for something to become true."""
+    for _ in range(tries):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it did not happen in time")
 
 
 async def post(

@@ -11,10 +11,12 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from edit_rrm.wire import DecomposeRequest, RewardRequest, VerifyRequest
+from edit_rrm.prompts import neutralise
+from edit_rrm.wire import MAX_EDITS, DecomposeRequest, RewardRequest, VerifyRequest
 from edit_rrm_service.errors import ApiError
 
 ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
@@ -50,7 +52,7 @@ async def read_body(
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        fields, images = await _read_form(request, max_edits)
+        fields, images = await _read_form(request)
     elif kind == "application/json":
         fields, images = _read_json(await request.body(), max_image_bytes)
     else:
@@ -72,7 +74,9 @@ async def read_body(
     if len(edited) > max_edits:
         message = f"{len(edited)} edited images came; at most {max_edits} are accepted here"
         raise ApiError(422, "too_many_edits", message, param="edited")
-    return Body(validated(model, fields), sources[0], tuple(edited))
+    checked = validated(model, fields)
+    _check_legible(checked)
+    return Body(checked, sources[0], tuple(edited))
 
 
 def validated(model: type[ModelT], fields: Mapping[str, Any]) -> ModelT:
@@ -87,11 +91,27 @@ def validated(model: type[ModelT], fields: Mapping[str, Any]) -> ModelT:
         raise _invalid(error) from None
 
 
-async def _read_form(request: Request, max_edits: int) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+def _check_legible(request: DecomposeRequest | RewardRequest | VerifyRequest) -> None:
+    """Refuse text of which nothing would be left in the prompt, such as zero-width spaces."""
+    texts = {"instruction": request.instruction}
+    if not isinstance(request, DecomposeRequest):
+        for index, principle in enumerate(request.principles or ()):
+            texts[f"principles.{index}.question"] = principle.question
+    for param, text in texts.items():
+        if not neutralise(text):
+            raise ApiError(422, "invalid_request", f"{param} has no visible characters", param=param)
+
+
+async def _read_form(request: Request) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
     try:
-        form = await request.form(max_files=max_edits + 2, max_fields=32, max_part_size=_MAX_FIELD_BYTES)
+        # Room for one edit more than any endpoint takes, so that too many are counted and not just cut off.
+        form = await request.form(max_files=MAX_EDITS + 2, max_fields=32, max_part_size=_MAX_FIELD_BYTES)
     except MultiPartException as error:
         raise ApiError(400, "unreadable_body", f"the form could not be read: {error.message}") from None
+    except HTTPException as error:  # what Starlette makes of a MultiPartException inside an application
+        raise ApiError(400, "unreadable_body", f"the form could not be read: {error.detail}") from None
+    except ValueError:  # some of Python's codecs raise more than UnicodeDecodeError
+        raise ApiError(400, "unreadable_body", "the form is not in the charset it says; send UTF-8") from None
     except AssertionError:
         raise ApiError(400, "unreadable_body", "the multipart body has no boundary in its content type") from None
     try:
@@ -113,13 +133,13 @@ async def _split_form(form: FormData) -> tuple[dict[str, Any], dict[str, list[by
             continue
         text = await _text(name, value)
         if name == "request":
-            fields |= _object(text, "request")
-        elif name in fields:
-            raise ApiError(422, "invalid_request", f"{name} came more than once", param=name)
-        elif name in _FIELDS_AS_JSON:
-            fields[name] = _json(text, name)
+            found = _object(text, "request")
         else:
-            fields[name] = text
+            found = {name: _json(text, name) if name in _FIELDS_AS_JSON else text}
+        again = next((field for field in found if field in fields), None)
+        if again is not None:
+            raise ApiError(422, "invalid_request", f"{again} came more than once", param=again)
+        fields |= found
     return fields, images
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -186,7 +187,7 @@ async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest
     judge, card = state.judge, _card(state)
     deadline = deadline_of(request, state)
     options = options_of(body.request, card, supports_probe=state.supports_probe)
-    with state.admission.admitted(len(body.edited)):
+    with _admitted(state, len(body.edited)):
         started = time.perf_counter()
         source = await source_image(state, card, body.source)
         edits = await asyncio.gather(
@@ -210,6 +211,18 @@ async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest
     state.metrics.tokens(group.usage)
     group.timing_ms["decode"] = decoded * 1e3
     return group
+
+
+@contextmanager
+def _admitted(state: ServiceState, edits: int) -> Iterator[None]:
+    """Hold room for edits; those that are refused have an outcome too."""
+    try:
+        with state.admission.admitted(edits):
+            yield
+    except ApiError as error:
+        if error.code == Outcome.OVERLOADED:
+            state.metrics.outcome(Outcome.OVERLOADED, edits)
+        raise
 
 
 async def _single(work: Coroutine[Any, Any, T]) -> T:
