@@ -189,7 +189,10 @@ def _save(folder: Path, model_class: Any, config: Any, tokenizer: Qwen2Tokenizer
     torch.manual_seed(_SEED)
     model = model_class(config)
     stop = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    model.generation_config = GenerationConfig(eos_token_id=stop, pad_token_id=stop[1])
+    # The defaults that Qwen2.5-VL ships with: a judge must not be decoded with them.
+    model.generation_config = GenerationConfig(
+        eos_token_id=stop, pad_token_id=stop[1], do_sample=True, repetition_penalty=1.05, temperature=1e-6
+    )
     model.to(torch.bfloat16).save_pretrained(folder)
     images = Qwen2VLImageProcessor(patch_size=patch_size)
     template = tokenizer.chat_template

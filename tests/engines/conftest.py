@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -11,12 +13,15 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import httpx2
 import pytest
+import torch
 
 from edit_rrm.card import JudgeCard
+from edit_rrm_service.engines.base import Prompt
 from edit_rrm_service.engines.checkpoint import judge_card
 from edit_rrm_service.engines.options import EngineOptions
 from edit_rrm_service.engines.transformers import TransformersEngine
@@ -25,7 +30,11 @@ from tests.engines import checkpoints, prompts
 
 SHIPPED = Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano"
 FLOAT32 = EngineOptions(dtype="float32", device="cpu", max_num_seqs=64, kv_cache_gib=0.25)
-_START_LIMIT_S = 180.0
+_START_LIMIT_S = 600.0
+"""Half a minute on two idle cores; beside a training run it took ten times that."""
+
+# huggingface_hub reads it once, when it is imported: no test asks the model hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,24 @@ class Judge:
     card: JudgeCard
     shipped: bool
 
+    def thinks(self, count: int, *, instruction: str = prompts.INSTRUCTION, seed: int = 0) -> list[Prompt]:
+        """`think` prompts as this judge takes them."""
+        side = math.isqrt(self.card.image.max_pixels)
+        return prompts.thinks(count, prompts=self.card.prompts, instruction=instruction, seed=seed, side=side)
+
+    def probes(self, count: int, *, instruction: str = prompts.INSTRUCTION, seed: int = 0) -> list[Prompt]:
+        """`probe` prompts as this judge takes them."""
+        side = math.isqrt(self.card.image.max_pixels)
+        return prompts.probes(count, prompts=self.card.prompts, instruction=instruction, seed=seed, side=side)
+
+
+@dataclass(frozen=True)
+class Babbling:
+    """A vLLM engine of random weights, and the process vLLM started for it."""
+
+    engine: VllmEngine
+    process: BaseProcess
+
 
 @dataclass(frozen=True)
 class Served:
@@ -44,6 +71,15 @@ class Served:
     base_url: str
     api_key: str
     judge: Judge
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small models gain nothing from a second thread, and its spinning costs them tenfold beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +110,26 @@ def judge(qwen2_5_vl: Path) -> Judge:
 @pytest.fixture(scope="session")
 async def vllm_engine(judge: Judge) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(str(judge.path), judge.card, FLOAT32)
+    await engine.start(prompts.LABELS)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+async def babbling(qwen3_vl: Path) -> AsyncIterator[Babbling]:
+    """Qwen3-VL on vLLM: the same weights as `served`, in this process; and long answers, for babble has no end."""
+    before = set(multiprocessing.active_children())
+    engine = VllmEngine(str(qwen3_vl), prompts.card(), FLOAT32)
+    await engine.start(prompts.LABELS)
+    (process,) = set(multiprocessing.active_children()) - before
+    yield Babbling(engine, process)
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+async def reference(checkpoint: Path) -> AsyncIterator[TransformersEngine]:
+    """Each kind of checkpoint in turn, in transformers, under the standard prompts."""
+    engine = TransformersEngine(str(checkpoint), prompts.card(), FLOAT32)
     await engine.start(prompts.LABELS)
     yield engine
     await engine.close()

@@ -26,15 +26,15 @@ PRINCIPLES = tuple(
 
 
 def card(prompts: str = "standard", max_model_len: int | None = 2_048) -> JudgeCard:
-    """A card for pictures of 112 x 112 pixels, as the shipped judge has it."""
+    """A card for pictures of 112 x 112 pixels."""
     budget = ImageBudget(min_pixels=SIDE * SIDE, max_pixels=SIDE * SIDE)
     return JudgeCard(name="test", prompts=prompts, image=budget, max_model_len=max_model_len)
 
 
-def picture(seed: int) -> EngineImage:
+def picture(seed: int, side: int = SIDE) -> EngineImage:
     """A picture of coloured blocks."""
     blocks = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
-    pixels = Image.fromarray(blocks).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    pixels = Image.fromarray(blocks).resize((side, side), Image.Resampling.NEAREST)
     return EngineImage(pixels, hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
@@ -52,16 +52,29 @@ def fill(rendered: RenderedPrompt, source: EngineImage, edited: EngineImage | No
     return Prompt(rendered.system, tuple(parts))
 
 
-def thinks(count: int, *, prompts: str = "standard", instruction: str = INSTRUCTION, seed: int = 0) -> list[Prompt]:
+def thinks(
+    count: int, *, prompts: str = "standard", instruction: str = INSTRUCTION, seed: int = 0, side: int = SIDE
+) -> list[Prompt]:
     """`think` prompts for `count` edits of one source."""
     rendered = load_prompt_set(prompts).think(instruction, PRINCIPLES)
-    source = picture(1_000 + seed)
-    return [fill(rendered, source, picture(2_000 + 100 * seed + index)) for index in range(count)]
+    source, edits = pictures(count, seed, side)
+    return [fill(rendered, source, edited) for edited in edits]
 
 
-def probes(count: int, *, prompts: str = "standard", instruction: str = INSTRUCTION, seed: int = 0) -> list[Prompt]:
+def probes(
+    count: int, *, prompts: str = "standard", instruction: str = INSTRUCTION, seed: int = 0, side: int = SIDE
+) -> list[Prompt]:
     """`probe` prompts, every principle of `count` edits of one source, edit by edit."""
-    source = picture(1_000 + seed)
     rendered = [load_prompt_set(prompts).probe(instruction, PRINCIPLES, index) for index in range(len(PRINCIPLES))]
-    edits = [picture(2_000 + 100 * seed + index) for index in range(count)]
+    source, edits = pictures(count, seed, side)
     return [fill(one, source, edited) for edited in edits for one in rendered]
+
+
+def decomposition(*, prompts: str = "standard", instruction: str = INSTRUCTION, seed: int = 0) -> Prompt:
+    """A `decompose` prompt, which has one image only."""
+    return fill(load_prompt_set(prompts).decompose(instruction), picture(1_000 + seed), None)
+
+
+def pictures(count: int, seed: int, side: int) -> tuple[EngineImage, list[EngineImage]]:
+    """A source and its edits, other ones for every seed."""
+    return picture(1_000 + seed, side), [picture(2_000 + 100 * seed + index, side) for index in range(count)]

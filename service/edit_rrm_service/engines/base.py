@@ -6,6 +6,7 @@ engine can reuse prefixes and processed images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -66,6 +67,18 @@ class LabelReading:
     """
     prompt_tokens: int
     cached_tokens: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number.
+
+        Raises:
+            EngineError: A log-probability is NaN.
+        """
+        if any(math.isnan(value) for value in self.logprobs.values()):
+            raise EngineError(
+                "the model's log-probabilities are not numbers (NaN): its weights are broken, or its dtype overflows",
+                retryable=False,
+            )
 
 
 class EngineError(Exception):

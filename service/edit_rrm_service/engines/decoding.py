@@ -10,6 +10,9 @@ import torch
 
 from edit_rrm_service.engines.base import FinishReason, Sampling
 
+_GREEDY_BELOW = 1e-5
+"""Temperatures under this are greedy, as on vLLM: dividing by them overflows."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -25,7 +28,7 @@ class Row:
 
     def __post_init__(self) -> None:
         """Seed the row's own random numbers, so that what shares its batch cannot change its samples."""
-        if self.sampling.temperature > 0.0:
+        if self.sampling.temperature >= _GREEDY_BELOW:
             self.generator = torch.Generator()
             if self.sampling.seed is None:
                 self.generator.seed()
@@ -33,9 +36,16 @@ class Row:
                 self.generator.manual_seed(self.sampling.seed)
 
     def choose(self, logits: torch.Tensor) -> int:
-        """Pick the next token from float32 logits on the CPU."""
+        """Pick the next token from float32 logits on the CPU.
+
+        Raises:
+            ValueError: The model computed no numbers.
+        """
+        best = int(logits.argmax())  # a NaN, where there is one
+        if not torch.isfinite(logits[best]):
+            raise ValueError("the logits are not finite: the weights are broken, or the dtype overflows")
         if self.generator is None:
-            return int(logits.argmax())
+            return best
         weights = torch.softmax(logits / self.sampling.temperature, dim=-1)
         if self.sampling.top_p < 1.0:
             ranked, order = weights.sort(descending=True)
