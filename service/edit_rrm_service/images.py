@@ -62,6 +62,11 @@ def decode_image(data: bytes, limits: ImageLimits) -> Image.Image:
     kind = image_format(data)
     if kind is None:
         raise ImageError(f"the file is not an image of an accepted format; {_ACCEPTED}")
+    if kind == "WEBP":
+        # Pillow makes the decoder, which reserves two canvases of the size claimed, before it tells the size.
+        claimed = _webp_size(data)
+        if claimed is not None:
+            _check_size(claimed, limits)
     try:
         with warnings.catch_warnings():
             # A size that only makes Pillow warn is beyond our own limit anyway, and is reported as such below.
@@ -70,7 +75,7 @@ def decode_image(data: bytes, limits: ImageLimits) -> Image.Image:
                 _check_size(image.size, limits)
                 image.seek(0)
                 image.load()
-                return _flatten(ImageOps.exif_transpose(image))
+                return _flatten(_upright(image))
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -100,6 +105,19 @@ def pixel_digest(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by a WebP file's first chunk (RFC 9649), or None where there is none to read them from."""
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if kind == b"VP8L" and len(data) >= 25 and data[20] == 0x2F:
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(data) >= 30 and data[23:26] == b"\x9d\x01\x2a":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
+
+
 def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
@@ -112,6 +130,14 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         raise ImageError(
             f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other"
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn as EXIF says; where EXIF is damaged it says nothing, and the picture is as good as without."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow raises whatever parsing it raises
+        return image
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -17,7 +17,7 @@ class TextFormatter(logging.Formatter):
         """Write time, level, request id and message."""
         request_id = current_request_id.get()
         tag = f" [{request_id}]" if request_id else ""
-        line = f"{_time(record)} {record.levelname.lower():<7}{tag} {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname.lower():<7}{tag} {_printable(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -49,6 +49,11 @@ def configure_logs(level: str, kind: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = True
+
+
+def _printable(text: str) -> str:
+    """Text on one line: a path a client asked for may hold line breaks and terminal codes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _time(record: logging.LogRecord) -> str:
