@@ -15,14 +15,14 @@ from tests.service.running import EDITED, INSTRUCTION, SOURCE, in_base64, png, p
 PRINCIPLE = {"question": "Is the star blue?", "category": "instruction_following"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async with running(FakeEngine()) as ready:
         yield ready
 
 
 async def test_a_reward_is_flat_and_complete(client: httpx2.AsyncClient) -> None:
-    reply = await post(client, headers={"x-request-id": "step-7"})
+    reply = await post(client, instruction="make it bluer", headers={"x-request-id": "step-7"})
     assert reply.status_code == 200
     body = reply.json()
     assert (body["outcome"], body["score"], body["reward"], body["average"]) == ("scored", 9.5, 0.95, 1.0)
@@ -149,24 +149,29 @@ async def test_identity_is_what_every_answer_carries(client: httpx2.AsyncClient)
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz"])
 async def test_probes_answer(client: httpx2.AsyncClient, path: str) -> None:
-    assert (await client.get(path)).status_code == 200
+    reply = await client.get(path)
+    assert reply.status_code == 200
+    assert reply.json()["status"] in ("alive", "ready")
 
 
-async def test_metrics_count_what_happened() -> None:
-    async with running(FakeEngine(judgement=lambda prompt: COLLATERAL)) as client:
-        await post(client)
-        await client.get("/no/such/page")
-        text = (await client.get("/metrics")).text
-    assert 'edit_rrm_outcomes_total{outcome="scored"} 1.0' in text
-    assert 'edit_rrm_verdicts_total{category="feature_preservation",passed="false"} 1.0' in text
-    assert 'edit_rrm_http_requests_total{route="/v1/reward",status="200"} 1.0' in text
-    assert 'edit_rrm_http_requests_total{route="other",status="404"} 1.0' in text
-    assert "edit_rrm_ready 1.0" in text
-
-
-async def test_the_documentation_page_lists_the_endpoints(client: httpx2.AsyncClient) -> None:
-    assert (await client.get("/docs")).status_code == 200
-    schema = (await client.get("/openapi.json")).json()
-    assert {"/v1/reward", "/v1/rewards", "/v1/decompose", "/v1/verify", "/v1/identity"} <= set(schema["paths"])
-    body = schema["paths"]["/v1/reward"]["post"]["requestBody"]["content"]
-    assert set(body) == {"multipart/form-data", "application/json"}
+@pytest.mark.parametrize("path", ["/v1/decompose", "/v1/verify", "/v1/reward", "/v1/rewards"])
+@pytest.mark.parametrize("mode", ["think", "probe"])
+async def test_every_endpoint_answers_both_kinds_of_body_alike(path: str, mode: str) -> None:
+    engine = FakeEngine(judgement=lambda prompt: "1. it is: yes\nverdicts: 1\n<score>8</score>")
+    fields: dict[str, Any] = {"principles": [PRINCIPLE], "mode": mode}
+    images: dict[str, Any] = {"source": in_base64(SOURCE), "edited": in_base64(EDITED)}
+    edited: tuple[bytes, ...] = (EDITED,)
+    if path == "/v1/decompose":
+        fields, edited, images = {}, (), {"source": in_base64(SOURCE)}
+    if path == "/v1/rewards":
+        edited, images["edited"] = (EDITED, SOURCE), [in_base64(EDITED), "data:image/png;base64," + in_base64(SOURCE)]
+    async with running(engine) as own:
+        form = await post(own, path, edited=edited, **fields)
+        as_json = await own.post(path, json={"instruction": INSTRUCTION, **fields, **images})
+    assert form.status_code == as_json.status_code == 200
+    replies = [form.json(), as_json.json()]
+    for reply in replies:
+        for result in (reply, *reply.get("results", ())):
+            for name in ("request_id", "timing_ms", "usage"):
+                result.pop(name)
+    assert replies[0] == replies[1]

@@ -1,4 +1,4 @@
-"""Work on the same thing is shared, and stops when nobody waits for it."""
+"""One decomposition per (instruction, source), however many edits and requests ask for it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from edit_rrm_service.singleflight import SingleFlight
+from edit_rrm_service.engines.base import EngineError
 from tests.fakes.engine import FakeEngine
-from tests.service.running import png, post, running
+from tests.service.running import EDITED, png, post, running
 
 
 async def test_edits_of_one_source_share_one_decomposition_however_they_come() -> None:
@@ -34,72 +34,36 @@ async def test_principles_that_were_sent_are_used_as_they_are() -> None:
     assert [verdict["principle"] for verdict in body["verdicts"]] == [principle]
 
 
-async def test_callers_share_running_work_and_remembered_results() -> None:
-    calls = 0
-
-    async def work() -> int:
-        nonlocal calls
-        calls += 1
-        await asyncio.sleep(0.01)
-        return calls
-
-    flight: SingleFlight[int] = SingleFlight(remembered=2)
-    together = await asyncio.gather(*(flight.run("a", work) for _ in range(5)))
-    assert [value for value, _ in together] == [1] * 5
-    assert sum(not shared for _, shared in together) == 1
-    assert await flight.run("a", work) == (1, True)
-    await flight.run("b", work)
-    await flight.run("a", work)
-    await flight.run("c", work)
-    assert await flight.run("a", work) == (1, True)
-    assert await flight.run("b", work) == (4, False)
+@pytest.mark.parametrize("edits", [1, 24])
+async def test_a_group_costs_one_decomposition_however_large(edits: int) -> None:
+    engine = FakeEngine()
+    async with running(engine) as client:
+        body = (await post(client, "/v1/rewards", edited=(EDITED,) * edits)).json()
+    assert engine.decompositions == 1
+    assert body["usage"]["engine_calls"] == 1 + edits
 
 
-async def test_without_memory_finished_work_is_done_again() -> None:
-    flight: SingleFlight[int] = SingleFlight()
-    results = iter((1, 2))
-
-    async def work() -> int:
-        return next(results)
-
-    assert [await flight.run("a", work), await flight.run("a", work)] == [(1, False), (2, False)]
-
-
-async def test_a_failure_reaches_every_caller_and_is_forgotten() -> None:
-    flight: SingleFlight[int] = SingleFlight(remembered=4)
-    outcomes = iter((ValueError("no"), 7))
-
-    async def work() -> int:
-        await asyncio.sleep(0.01)
-        outcome = next(outcomes)
-        if isinstance(outcome, ValueError):
-            raise outcome
-        return outcome
-
-    failed = await asyncio.gather(*(flight.run("a", work) for _ in range(3)), return_exceptions=True)
-    assert [str(error) for error in failed] == ["no"] * 3
-    assert await flight.run("a", work) == (7, False)
+async def test_endpoints_share_it_too_and_it_is_of_pixels_and_not_of_files() -> None:
+    engine = FakeEngine(seconds=0.05)
+    async with running(engine) as client:
+        await asyncio.gather(
+            post(client, "/v1/decompose", edited=None),
+            post(client, "/v1/reward"),
+            post(client, "/v1/rewards", mode="probe", edited=(EDITED, EDITED)),
+            post(client, source=png("red", mode="RGBA")),
+            post(client, instruction="  make the star blue\n"),
+        )
+        assert engine.decompositions == 1
+        await post(client, source=png("red", (97, 64)))
+    assert engine.decompositions == 2
 
 
-async def test_work_stops_when_its_last_caller_leaves_and_not_before() -> None:
-    cancelled = asyncio.Event()
-
-    async def work() -> int:
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return 1
-
-    flight: SingleFlight[int] = SingleFlight()
-    first, second = (asyncio.ensure_future(flight.run("a", work)) for _ in range(2))
-    await asyncio.sleep(0.01)
-    first.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await first
-    assert not cancelled.is_set()
-    second.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    await asyncio.wait_for(cancelled.wait(), 5)
+async def test_one_that_failed_is_tried_again() -> None:
+    engine = FakeEngine(decomposition=EngineError("the engine stumbled"), seconds=0.05)
+    async with running(engine) as client:
+        failed = await asyncio.gather(*(post(client) for _ in range(4)))
+        assert engine.decompositions == 1
+        engine.decomposition = FakeEngine().decomposition
+        assert (await post(client)).status_code == 200
+    assert [reply.status_code for reply in failed] == [503] * 4
+    assert engine.decompositions == 2

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import httpx2
 import pytest
 
 from edit_rrm.card import CardError
 from edit_rrm_service.app import create_app
 from edit_rrm_service.engines.base import EngineStartError
-from edit_rrm_service.settings import SHIPPED_JUDGE, Settings
-from edit_rrm_service.state import LoadedJudge
+from edit_rrm_service.settings import Settings
+from edit_rrm_service.state import LoadedJudge, Phase
 from tests.fakes.engine import FakeEngine
-from tests.service.running import error_of, post, running
+from tests.service.running import error_of, fake_app, post, running, until
 
 
 class SlowEngine(FakeEngine):
@@ -68,10 +69,15 @@ async def test_the_engine_is_closed_with_the_service() -> None:
     assert engine.closed
 
 
-def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDIT_RRM_PORT", "9000")
-    monkeypatch.setenv("EDIT_RRM_BASE_URLS", "http://a:1/v1, http://b:2/v1")
-    assert Settings().port == 9000
-    assert Settings(port=9001).port == 9001
-    assert Settings().base_urls == ("http://a:1/v1", "http://b:2/v1")
-    assert Settings().model == str(SHIPPED_JUDGE)
+async def test_a_service_that_stops_takes_no_more_work() -> None:
+    engine = FakeEngine()
+    app = fake_app(engine)
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
+        async with app.router.lifespan_context(app):
+            await until(lambda: app.state.service.phase is Phase.READY)
+        reply = await post(client)
+        ready = await client.get("/readyz")
+    assert reply.status_code == ready.status_code == 503
+    assert "stopping" in error_of(reply)["message"]
+    assert "retry-after" in reply.headers

@@ -1,0 +1,80 @@
+"""Metrics count what happened, under labels that no client can add to."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from edit_rrm.verdicts import Mode, Outcome, Usage
+from edit_rrm_service.metrics import Metrics
+from tests.fakes.engine import COLLATERAL, FakeEngine, written
+from tests.service.running import EDITED, post, running
+
+
+def value(text: str, name: str, **labels: str) -> float | None:
+    """One sample of an exposition."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return float(sample.value)
+    return None
+
+
+async def test_requests_edits_verdicts_and_tokens_are_counted() -> None:
+    async with running(FakeEngine(judgement=lambda prompt: COLLATERAL)) as client:
+        await post(client, "/v1/rewards", edited=(EDITED, EDITED, b"no image"))
+        await client.get("/no/such/page")
+        reply = await client.get("/metrics")
+    text = reply.text
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert value(text, "edit_rrm_outcomes_total", outcome="scored") == 2
+    assert value(text, "edit_rrm_outcomes_total", outcome="bad_image") == 1
+    assert value(text, "edit_rrm_verdicts_total", category="feature_preservation", passed="false") == 2
+    assert value(text, "edit_rrm_http_requests_total", route="/v1/rewards", status="200") == 1
+    assert value(text, "edit_rrm_http_requests_total", route="other", status="404") == 1
+    assert value(text, "edit_rrm_score_count", mode="think") == 2
+    assert value(text, "edit_rrm_score_sum", mode="think") == 12
+    assert value(text, "edit_rrm_tokens_total", kind="prompt") == 300
+    assert value(text, "edit_rrm_tokens_total", kind="cached") == 180
+    assert value(text, "edit_rrm_tokens_total", kind="completion") == 60
+    assert value(text, "edit_rrm_stage_duration_seconds_count", stage="decompose") == 1
+    assert value(text, "edit_rrm_ready") == 1
+    assert value(text, "edit_rrm_edits_in_flight") == 0
+
+
+async def test_answers_that_could_not_be_read_are_counted_by_why() -> None:
+    cut = written("1. it is", "length")
+    async with running(FakeEngine(judgement=lambda prompt: cut)) as client:
+        await post(client)
+        await post(client, "/v1/decompose", edited=None, instruction="other")
+        text = (await client.get("/metrics")).text
+    assert value(text, "edit_rrm_parse_failures_total", task="think", kind="truncated") == 1
+    assert value(text, "edit_rrm_parse_failures_total", task="decompose", kind="truncated") is None
+
+
+async def test_strangers_cannot_make_labels() -> None:
+    async with running(FakeEngine()) as client:
+        for path in ("/a", "/b", "/v1/reward/../x", "/v1/rewardx"):
+            await client.get(path)
+        text = (await client.get("/metrics")).text
+    assert set(re.findall(r'route="([^"]*)"', text)) <= {"other", "/readyz", "/metrics"}
+
+
+def test_every_outcome_is_there_before_it_happens() -> None:
+    text = Metrics().exposition().decode()
+    assert all(value(text, "edit_rrm_outcomes_total", outcome=outcome.value) == 0 for outcome in Outcome)
+
+
+@given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=20), st.integers(0, 10**9))
+def test_an_exposition_can_be_read_back(scores: list[float], tokens: int) -> None:
+    metrics = Metrics()
+    for score in scores:
+        metrics.scored(Mode.PROBE, score, ())
+    metrics.tokens(Usage(prompt_tokens=tokens))
+    text = metrics.exposition().decode()
+    assert value(text, "edit_rrm_score_count", mode="probe") == len(scores)
+    assert value(text, "edit_rrm_score_bucket", mode="probe", le="10.0") == len(scores)
+    assert value(text, "edit_rrm_tokens_total", kind="prompt") == tokens
