@@ -68,8 +68,8 @@ class ServiceState:
         Raises:
             ApiError: 503 while there is none.
         """
-        if self._judge is None or self.phase is not Phase.READY:
-            raise self._not_ready()
+        self.require_ready()
+        assert self._judge is not None, "a service that is ready has a judge"
         return self._judge
 
     @property
@@ -82,6 +82,15 @@ class ServiceState:
         if self._identity is None:
             raise self._not_ready()
         return self._identity
+
+    def require_ready(self) -> None:
+        """Return if the service takes work.
+
+        Raises:
+            ApiError: 503 where it does not.
+        """
+        if self.phase is not Phase.READY:
+            raise self._not_ready()
 
     @property
     def supports_probe(self) -> bool:

@@ -92,6 +92,7 @@ def test_wrong_settings_are_named_as_they_can_be_set(flags: tuple[str, ...], env
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
 def test_an_address_that_is_not_ours_is_not_the_ports_fault(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(Settings(host=host, port=0, log_level="error")) == 1

@@ -26,9 +26,9 @@ from edit_rrm_service.engines.checkpoint import judge_card
 from edit_rrm_service.engines.options import EngineOptions
 from edit_rrm_service.engines.transformers import TransformersEngine
 from edit_rrm_service.engines.vllm import VllmEngine
+from edit_rrm_service.settings import SHIPPED_JUDGE
 from tests.engines import checkpoints, prompts
 
-SHIPPED = Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano"
 FLOAT32 = EngineOptions(dtype="float32", device="cpu", max_num_seqs=64, kv_cache_gib=0.25)
 _START_LIMIT_S = 600.0
 """Half a minute on two idle cores; beside a training run it took ten times that."""
@@ -43,7 +43,11 @@ class Judge:
 
     path: Path
     card: JudgeCard
-    shipped: bool
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its probes read."""
+        return (*self.card.labels.yes, *self.card.labels.no)
 
     def thinks(self, count: int, *, instruction: str = prompts.INSTRUCTION, seed: int = 0) -> list[Prompt]:
         """`think` prompts as this judge takes them."""
@@ -100,17 +104,15 @@ def checkpoint(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judge(qwen2_5_vl: Path) -> Judge:
-    """The shipped judge; a random-weight Qwen2.5-VL in a tree that does not hold one."""
-    if (SHIPPED / "config.json").is_file():
-        return Judge(SHIPPED, judge_card(SHIPPED), shipped=True)
-    return Judge(qwen2_5_vl, prompts.card(), shipped=False)
+def judge() -> Judge:
+    """The shipped judge."""
+    return Judge(SHIPPED_JUDGE, judge_card(SHIPPED_JUDGE))
 
 
 @pytest.fixture(scope="session")
 async def vllm_engine(judge: Judge) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(str(judge.path), judge.card, FLOAT32)
-    await engine.start(prompts.LABELS)
+    await engine.start(judge.labels)
     yield engine
     await engine.close()
 
@@ -138,7 +140,7 @@ async def reference(checkpoint: Path) -> AsyncIterator[TransformersEngine]:
 @pytest.fixture(scope="session")
 async def transformers_engine(judge: Judge) -> AsyncIterator[TransformersEngine]:
     engine = TransformersEngine(str(judge.path), judge.card, FLOAT32)
-    await engine.start(prompts.LABELS)
+    await engine.start(judge.labels)
     yield engine
     await engine.close()
 
@@ -174,7 +176,7 @@ def served(qwen3_vl: Path) -> Iterator[Served]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait_until_ready(process, f"http://127.0.0.1:{port}/health", log)
-            yield Served(f"http://127.0.0.1:{port}/v1", "a-key", Judge(qwen3_vl, prompts.card(), shipped=False))
+            yield Served(f"http://127.0.0.1:{port}/v1", "a-key", Judge(qwen3_vl, prompts.card()))
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -69,9 +69,8 @@ async def test_the_same_probabilities(
     judge: Judge, vllm_engine: VllmEngine, transformers_engine: TransformersEngine
 ) -> None:
     prompts = [prompt for sample in SAMPLES for prompt in probes(judge, sample)]
-    labels = (*judge.card.labels.yes, *judge.card.labels.no)
     one, other = [
-        [probability(judge, reading) for reading in await engine.probe(prompts, labels)]
+        [probability(judge, reading) for reading in await engine.probe(prompts, judge.labels)]
         for engine in (vllm_engine, transformers_engine)
     ]
     assert len(one) >= 60

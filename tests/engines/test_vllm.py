@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 BLOCK = 32
 """Tokens of a cache block on a CPU."""
+AFTER_THE_SOURCE = 40
+"""Upper bound on the tokens of the shipped judge's `think` prompt behind its source: edit, question and cue."""
 
 
 def completed(answers: list[Completion | EngineError]) -> list[Completion]:
@@ -36,31 +38,25 @@ def readings(answers: list[LabelReading | EngineError]) -> list[LabelReading]:
     return [answer for answer in answers if isinstance(answer, LabelReading)]
 
 
-def tokens_after_the_source(judge: Judge) -> int:
-    """Upper bound on the tokens of a `think` prompt behind its source: the edit, the question and the cue."""
-    return 180 if not judge.shipped else 40
-
-
 async def test_a_group_of_16_computes_its_shared_prefix_once(judge: Judge, vllm_engine: VllmEngine) -> None:
     prompts = judge.thinks(16, instruction="Turn the small green square purple at once", seed=3)
     first, *others = completed(await vllm_engine.generate(prompts, Sampling(max_tokens=4)))
-    shared = (first.prompt_tokens - tokens_after_the_source(judge)) // BLOCK * BLOCK
+    shared = (first.prompt_tokens - AFTER_THE_SOURCE) // BLOCK * BLOCK
     assert shared >= BLOCK
     assert [answer.cached_tokens >= shared for answer in others] == [True] * 15
 
 
 async def test_probes_of_one_edit_share_everything_before_the_question(judge: Judge, vllm_engine: VllmEngine) -> None:
     prompts = judge.probes(1, instruction="Remove the yellow triangle, if you would", seed=4)
-    first, *others = readings(await vllm_engine.probe(prompts, ("yes", "no")))
+    first, *others = readings(await vllm_engine.probe(prompts, judge.labels))
     shared = (first.prompt_tokens - 60) // BLOCK * BLOCK
     assert shared >= BLOCK
     assert all(reading.cached_tokens >= shared for reading in others)
 
 
 async def test_readings_are_log_probabilities(judge: Judge, vllm_engine: VllmEngine) -> None:
-    labels = (*judge.card.labels.yes, *judge.card.labels.no)
-    for reading in readings(await vllm_engine.probe(judge.probes(2), labels)):
-        assert set(reading.logprobs) == set(labels)
+    for reading in readings(await vllm_engine.probe(judge.probes(2), judge.labels)):
+        assert set(reading.logprobs) == set(judge.labels)
         assert all(value <= 0.0 for value in reading.logprobs.values())
         assert 0.0 < sum(math.exp(value) for value in reading.logprobs.values()) <= 1.0 + 1e-4
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
+import httpx2
 import pytest
 
 from edit_rrm_service.engines.base import Prompt
 from tests.fakes.engine import FakeEngine, pictures
-from tests.service.running import EDITED, error_of, png, post, running, until
+from tests.service.running import EDITED, error_of, listening, png, post, running, until
 
 PRINCIPLE = {"question": "Is the star blue?", "category": "instruction_following"}
 
@@ -71,6 +72,18 @@ async def test_one_callers_deadline_does_not_stop_what_another_waits_for() -> No
         patient = asyncio.ensure_future(post(client))
         assert ((await hasty).status_code, (await patient).status_code) == (504, 200)
     assert engine.decompositions == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/decompose", "/v1/reward"])
+async def test_an_upload_that_stalls_ends_with_it(path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
+    async with listening(FakeEngine()) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
+        writer.write(head.encode() + b"X-Deadline-Ms: 200\r\n\r\n{")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+        writer.close()
+        await writer.wait_closed()
+    assert b" 504 " in answer
 
 
 async def test_the_services_own_deadline_holds_where_none_is_sent_or_a_longer_one() -> None:

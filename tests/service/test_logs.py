@@ -115,18 +115,7 @@ async def test_probes_that_ask_every_second_are_not_logged() -> None:
     assert "GET" not in stream.getvalue()
 
 
-@pytest.fixture
-def _logging_as_before() -> Iterator[None]:
-    names = ("", "edit_rrm_service", "uvicorn", "uvicorn.error", "uvicorn.access")
-    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
-    handlers = [list(logger.handlers) for logger, _ in before]
-    yield
-    for (logger, level), kept in zip(before, handlers, strict=True):
-        logger.setLevel(level)
-        logger.handlers[:] = kept
-
-
-@pytest.mark.usefixtures("_logging_as_before")
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize(("kind", "formatter"), [("text", TextFormatter), ("json", JsonFormatter)])
 def test_the_service_logs_from_its_level_and_others_from_warnings(kind: str, formatter: type) -> None:
     configure_logs("info", kind)

@@ -27,7 +27,7 @@ from edit_rrm.wire import (
     VerifyRequest,
     VerifyResponse,
 )
-from edit_rrm_service.api.bodies import Body, body_schema, read_body
+from edit_rrm_service.api.bodies import Body, ModelT, body_schema, read_body
 from edit_rrm_service.api.calls import deadline_of, edited_image, options_of, source_image, until_disconnect
 from edit_rrm_service.engines.base import EngineDeadError
 from edit_rrm_service.errors import OUTCOME_STATUS, ApiError, UnscoredError
@@ -54,8 +54,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def decompose(request: Request) -> DecomposeResponse:
     """Principles: yes/no questions in three categories that an edit has to meet."""
     state = _state(request)
-    judge, card, deadline = state.judge, _card(state), deadline_of(request, state)
-    body = await read_body(request, DecomposeRequest, max_image_bytes=_image_limit(state), max_edits=0, edits=False)
+    body, deadline = await _received(request, DecomposeRequest, max_edits=0, edits=False)
+    judge, card = state.judge, _card(state)
     source = await source_image(state, card, body.source)
     started = time.perf_counter()
     with state.admission.admitted(1):
@@ -81,9 +81,9 @@ async def decompose(request: Request) -> DecomposeResponse:
 async def verify(request: Request) -> VerifyResponse:
     """Verdicts and reasoning for the principles you send; no score."""
     state = _state(request)
-    body = await read_body(request, VerifyRequest, max_image_bytes=_image_limit(state), max_edits=1)
+    body, deadline = await _received(request, VerifyRequest, max_edits=1)
     asked = RewardRequest(**body.request.model_dump())
-    reward, _ = await _judge_one(request, state, Body(asked, body.source, body.edited))
+    reward, _ = await _judge_one(request, state, Body(asked, body.source, body.edited), deadline)
     return VerifyResponse(
         verdicts=reward.verdicts,
         reasoning=reward.reasoning,
@@ -105,8 +105,8 @@ async def verify(request: Request) -> VerifyResponse:
 async def reward(request: Request) -> Reward:
     """Score, reward, verdicts and reasoning for one edit; anything but a measured score is an error status."""
     state = _state(request)
-    body = await read_body(request, RewardRequest, max_image_bytes=_image_limit(state), max_edits=1)
-    result, group = await _judge_one(request, state, body)
+    body, deadline = await _received(request, RewardRequest, max_edits=1)
+    result, group = await _judge_one(request, state, body, deadline)
     return result.model_copy(update={"usage": group.usage, "timing_ms": {**result.timing_ms, **group.timing_ms}})
 
 
@@ -120,9 +120,8 @@ async def reward(request: Request) -> Reward:
 async def rewards(request: Request) -> RewardsResponse:
     """One result per edit, in order, each with its own outcome; the instruction is decomposed once."""
     state = _state(request)
-    limit = state.settings.max_edits
-    body = await read_body(request, RewardRequest, max_image_bytes=_image_limit(state), max_edits=limit)
-    group = await _judge(request, state, body)
+    body, deadline = await _received(request, RewardRequest, max_edits=state.settings.max_edits)
+    group = await _judge(request, state, body, deadline)
     return RewardsResponse(
         results=group.rewards,
         principles=group.principles,
@@ -167,8 +166,33 @@ async def metrics(request: Request) -> Response:
     return Response(_state(request).metrics.exposition(), media_type=CONTENT_TYPE)
 
 
-async def _judge_one(request: Request, state: ServiceState, body: Body[RewardRequest]) -> tuple[Reward, GroupResult]:
-    group = await _judge(request, state, body)
+async def _received(
+    request: Request, model: type[ModelT], *, max_edits: int, edits: bool = True
+) -> tuple[Body[ModelT], float]:
+    """Read the body, and set the deadline that reading it counts against.
+
+    Raises:
+        ApiError: 503 where there is no judge (before anything is read), 504 where the body took too long, and what
+            `read_body` raises.
+    """
+    state = _state(request)
+    state.require_ready()
+    deadline = deadline_of(request, state)
+    try:
+        async with asyncio.timeout_at(deadline):
+            body = await read_body(
+                request, model, max_image_bytes=state.settings.max_image_bytes, max_edits=max_edits, edits=edits
+            )
+    except TimeoutError:
+        message = "the deadline passed before the body had arrived; allow more time, or send smaller images"
+        raise ApiError(504, Outcome.TIMED_OUT.value, message, retryable=True) from None
+    return body, deadline
+
+
+async def _judge_one(
+    request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float
+) -> tuple[Reward, GroupResult]:
+    group = await _judge(request, state, body, deadline)
     result = group.rewards[0]
     if result.outcome is not Outcome.SCORED:
         assert result.error is not None
@@ -183,9 +207,8 @@ async def _judge_one(request: Request, state: ServiceState, body: Body[RewardReq
     return result, group
 
 
-async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest]) -> GroupResult:
+async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float) -> GroupResult:
     judge, card = state.judge, _card(state)
-    deadline = deadline_of(request, state)
     options = options_of(body.request, card, supports_probe=state.supports_probe)
     with _admitted(state, len(body.edited)):
         started = time.perf_counter()
@@ -250,10 +273,6 @@ def _state(request: Request) -> ServiceState:
 def _card(state: ServiceState) -> JudgeCard:
     assert state.card is not None, "a judge that is ready has a card"
     return state.card
-
-
-def _image_limit(state: ServiceState) -> int:
-    return state.settings.max_image_bytes
 
 
 def _request_id(request: Request) -> str:
