@@ -44,6 +44,7 @@ serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
 
 nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train sft --recipe nano --out build/nano
+	$(BIN)/edit-rrm train sft --recipe nano-polish --init-from build/nano/judge --out build/nano-polish
 
 clean: ## Remove what was built, and the environment
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

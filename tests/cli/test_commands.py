@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from edit_rrm.card import load_card
 from edit_rrm.wire import Identity, RewardsResponse
 from edit_rrm_service.auth import hash_key
 from edit_rrm_service.cli import app
+from edit_rrm_service.settings import SHIPPED_JUDGE
 from edit_rrm_training.cli import data_app, eval_app
 from tests.client.fake_service import judgement, judging_service
 
@@ -110,6 +113,32 @@ def test_a_service_that_is_not_there_is_one_line(command: str, nobody: str, pict
     assert status == 1
     assert told.splitlines()[-1].startswith(f"edit-rrm: {nobody} did not answer")
     assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_measured_figures_go_into_the_judges_own_card(tmp_path: Path) -> None:
+    judge = Path(shutil.copytree(SHIPPED_JUDGE, tmp_path / "judge"))
+    before = load_card(judge)
+    arguments = ["verdicts", "--model", str(judge), "--engine", "transformers", "--split", "validation", "--n", "3"]
+    result = CliRunner().invoke(eval_app, [*arguments, "--record", "--json"])
+    assert result.exit_code == 0, result.output
+    report, after = json.loads(result.stdout), load_card(judge)
+    assert before is not None
+    assert after is not None
+    figures = after.metrics["validation"]
+    assert figures["command"] == "edit-rrm eval verdicts --split validation --n 3 --json"
+    for mode in ("think", "probe"):
+        assert figures[mode]["accuracy"] == report[mode]["accuracy"]
+        assert figures[mode]["accuracy"]["total"] > 0
+    assert figures["decompose"]["exact"] == report["decompose"]["exact"]
+    assert after.model_copy(update={"metrics": before.metrics}) == before
+
+
+@pytest.mark.parametrize("where", [[], ["--url", "http://127.0.0.1:9"], ["--model", "no-such-folder"]])
+def test_figures_can_only_be_recorded_in_a_judges_folder(where: list[str]) -> None:
+    result = CliRunner().invoke(eval_app, ["verdicts", "--record", *where])
+    assert result.exit_code == 2
+    assert "--model FOLDER" in result.output
 
 
 def test_a_url_that_is_none_is_one_line() -> None:

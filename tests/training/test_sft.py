@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from edit_rrm.card import load_card
+from edit_rrm.card import CARD_FILE, load_card
 from edit_rrm.prompts import load_prompt_set
+from edit_rrm_training.judge.architecture import TOKENIZER_FILES
 from edit_rrm_training.judge.recipes import load_recipe
 from edit_rrm_training.judge.seeing import SeeingRecipe
 from edit_rrm_training.judge.sft import SftRecipe, train_sft
@@ -84,15 +86,31 @@ def test_the_log_goes_on_where_it_stopped(whole: Path, resumed: Path) -> None:
     assert both[len(first)]["seconds"] >= first[-1]["seconds"]
 
 
-def test_the_shipped_recipe_is_the_one_that_made_the_shipped_judge() -> None:
-    recipe = load_recipe("nano")
+def test_a_run_goes_on_from_a_judge(whole: Path, tmp_path: Path) -> None:
+    start = {**RECIPE, "seeing": None, "init_from": str(whole), "first_index": 16, "learning_rate": 1e-9}
+    further = train_sft(SftRecipe(steps=1, **start), tmp_path)
+    for name in TOKENIZER_FILES:
+        assert (further / name).read_bytes() == (whole / name).read_bytes()
+    for name, tensor in weights(whole).items():
+        assert torch.allclose(tensor, weights(further)[name], atol=1e-2), name
+    card, before = load_card(further), load_card(whole)
+    assert card is not None
+    assert before is not None
+    assert card.training["goes_on_from"] == before.training
+    assert str(tmp_path) not in (further / CARD_FILE).read_text(encoding="utf-8")
+    assert str(whole) not in (further / CARD_FILE).read_text(encoding="utf-8")
+
+
+def test_what_is_no_judge_cannot_be_gone_on_from(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no judge to go on from: it lacks tokenizer\.json"):
+        train_sft(SftRecipe(steps=1, init_from=str(tmp_path / "nobody"), **RECIPE), tmp_path / "out")
+
+
+def test_the_shipped_recipes_are_those_that_made_the_shipped_judge() -> None:
     shipped = load_card(Path(__file__).parents[2] / "service" / "edit_rrm_service" / "judges" / "nano")
     assert shipped is not None
-    made_by = shipped.training["recipe"]
-    assert {name: made_by[name] for name in ("size", "steps", "rows_per_step", "learning_rate", "seed")} == {
-        "size": recipe.size,
-        "steps": recipe.steps,
-        "rows_per_step": recipe.rows_per_step,
-        "learning_rate": recipe.learning_rate,
-        "seed": recipe.seed,
-    }
+    made_by = {"nano-polish": shipped.training, "nano": shipped.training["goes_on_from"]}
+    for name, training in made_by.items():
+        recipe = asdict(load_recipe(name))
+        chosen = {field: value for field, value in recipe.items() if field != "init_from"}
+        assert {field: training["recipe"][field] for field in chosen} == chosen, name

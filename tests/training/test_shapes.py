@@ -173,3 +173,9 @@ def test_a_contact_sheet_shows_every_sample(samples: list[Sample]) -> None:
     assert sheet.height == 2 * contact_sheet(samples[:1]).height
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
+
+
+def test_vowels_take_an() -> None:
+    told = [make(split, index).instruction for split in ("train", "held-out-phrasings") for index in range(MANY)]
+    assert any(" an orange " in text for text in told)
+    assert not [text for text in told if " a orange " in text]

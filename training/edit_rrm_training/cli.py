@@ -72,6 +72,7 @@ def data_shapes(
 def train_sft_command(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the finished judge (OUT/judge).")],
     recipe: Annotated[str, typer.Option(help="A recipe that ships with the package (nano), or a YAML file.")] = "nano",
+    init_from: Annotated[Path | None, typer.Option(help="Go on from this judge instead of random weights.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of steps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads to use.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints in OUT instead of resuming.")] = False,
@@ -81,20 +82,25 @@ def train_sft_command(
     \b
     The shipped judge, from nothing:
         edit-rrm train sft --recipe nano --out build/nano
-        edit-rrm serve --model build/nano/judge
+        edit-rrm train sft --recipe nano-polish --init-from build/nano/judge --out build/nano-polish
+        edit-rrm serve --model build/nano-polish/judge
     """
     import torch
 
     from edit_rrm_training.judge.recipes import load_recipe
     from edit_rrm_training.judge.sft import train_sft
 
+    overrides = {"steps": steps, "init_from": None if init_from is None else str(init_from)}
     try:
-        chosen = load_recipe(recipe, **({} if steps is None else {"steps": steps}))
+        chosen = load_recipe(recipe, **{name: value for name, value in overrides.items() if value is not None})
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
     if threads is not None:
         torch.set_num_threads(threads)
-    judge = train_sft(chosen, out, resume=not fresh)
+    try:
+        judge = train_sft(chosen, out, resume=not fresh)
+    except (OSError, ValueError) as error:
+        _fail(str(error))
     typer.echo(f"judge: {judge}\nserve it: edit-rrm serve --model {judge}")
 
 
@@ -108,6 +114,7 @@ def eval_verdicts(
     api_key: Annotated[str | None, typer.Option(envvar="EDIT_RRM_API_KEY", help="The service's key, if any.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Samples in flight at a time.")] = 32,
     probe: Annotated[bool, typer.Option(help="Measure mode `probe` too.")] = True,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the judge card of --model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
     """Measure how often a judge's verdicts are true on the shapes world, through the service's own HTTP.
@@ -119,13 +126,24 @@ def eval_verdicts(
     \b
     A running service:
         edit-rrm eval verdicts --url http://localhost:8000 --n 200
+
+    \b
+    A judge of your own, with the figures kept in its card:
+        edit-rrm eval verdicts --model build/nano/judge --record
     """
+    from edit_rrm.card import CardError, load_card, save_card
     from edit_rrm_client import RewardClientError
     from edit_rrm_client.local import LocalServiceError
     from edit_rrm_training.judge.judge_client import ServedJudge, serving
-    from edit_rrm_training.judge.verdict_eval import evaluate_verdicts
+    from edit_rrm_training.judge.verdict_eval import evaluate_verdicts, headline
 
     _check_split(split)
+    try:
+        card = load_card(Path(model)) if record and model is not None and url is None else None
+    except CardError as error:
+        _fail(str(error))
+    if record and card is None:
+        raise typer.BadParameter("it needs --model FOLDER with a judge card, and no --url", param_hint="--record")
     if engine not in _LOCAL_ENGINES:
         raise typer.BadParameter(f"{engine!r} is none of {', '.join(_LOCAL_ENGINES)}", param_hint="--engine")
     try:
@@ -139,6 +157,9 @@ def eval_verdicts(
             report["identity"] = identity
     except (RewardClientError, LocalServiceError) as error:
         _fail(str(error))
+    if card is not None:
+        measured = {**card.metrics, split: headline(report)}
+        save_card(card.model_copy(update={"metrics": measured}), Path(str(model)))
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:

@@ -47,6 +47,10 @@ _WORDS: Final = (
 )
 
 
+TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json")
+"""What `build_tokenizer` writes beside a judge's weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class NanoSize:
     """Dimensions of a small judge."""

@@ -8,6 +8,7 @@ uninterrupted one would have seen.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults, save_card
+from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults, load_card, save_card
 from edit_rrm.grammar import format_judgement, format_principles
 from edit_rrm.prompts import load_prompt_set
-from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, build_model, build_tokenizer
+from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, TOKENIZER_FILES, build_model, build_tokenizer
 from edit_rrm_training.judge.cells import COMPARING, RECALLING, SEEING, cell_head, cell_loss
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
 from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
@@ -82,7 +83,7 @@ class SftRecipe:
     """Compile the blocks: 1.6 times the speed on two CPU cores, after a minute of compiling (needs a C++ compiler)."""
     split: str = "train"
     init_from: str | None = None
-    """Checkpoint folder to start from instead of random weights."""
+    """A judge's folder to go on from, its tokenizer included, instead of random weights."""
     first_index: int = 0
     """First sample of the split to use; a run that continues another one skips what that one saw."""
 
@@ -121,17 +122,32 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
 
 
 def prepare_tokenizer(recipe: SftRecipe, judge: Path) -> dict[str, int]:
-    """Write the tokenizer's files unless they are there, and return the special tokens' ids."""
+    """Write the tokenizer's files unless they are there, and return the special tokens' ids.
+
+    Raises:
+        ValueError: The tokenizer to go on from is no small judge's.
+    """
     from tokenizers import Tokenizer
 
     if not (judge / "tokenizer.json").exists():
-        build_tokenizer(_corpus(recipe), SIZES[recipe.size], judge)
+        if recipe.init_from is None:
+            build_tokenizer(_corpus(recipe), SIZES[recipe.size], judge)
+        else:
+            _copy_tokenizer(Path(recipe.init_from), judge)
     tokenizer = Tokenizer.from_file(str(judge / "tokenizer.json"))
     ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
     missing = [token for token, found in ids.items() if found is None]
     if missing:
         raise ValueError(f"{judge / 'tokenizer.json'} lacks {', '.join(missing)}; delete it to have it made again")
     return {token: found for token, found in ids.items() if found is not None}
+
+
+def _copy_tokenizer(source: Path, judge: Path) -> None:
+    if missing := [name for name in TOKENIZER_FILES if not (source / name).is_file()]:
+        raise ValueError(f"{source} is no judge to go on from: it lacks {', '.join(missing)}")
+    judge.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(source / name, judge / name)
 
 
 def save_judge(
@@ -157,7 +173,8 @@ def save_judge(
         max_model_len=1024,
         training={
             "stage": "sft",
-            "recipe": asdict(recipe),
+            "recipe": {**asdict(recipe), "init_from": None},
+            "goes_on_from": _made_by(recipe.init_from),
             "parameters": sum(parameter.numel() for parameter in shipped.parameters()),
             "samples": recipe.steps * recipe.rows_per_step,
             "software": {name: version(name) for name in ("torch", "transformers")},
@@ -165,6 +182,12 @@ def save_judge(
         },
     )
     save_card(card, judge)
+
+
+def _made_by(judge: str | None) -> dict[str, Any] | None:
+    """How the judge that a run went on from was made: the card tells the whole way, not where a folder was."""
+    card = None if judge is None else load_card(Path(judge))
+    return None if card is None else card.training
 
 
 class _StepBatches(Dataset[dict[str, torch.Tensor]]):

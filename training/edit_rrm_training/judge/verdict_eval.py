@@ -114,6 +114,23 @@ def summarise(results: Sequence[SampleResult]) -> dict[str, Any]:
     return report
 
 
+def headline(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a report that a judge card carries, and the command that prints the whole of it."""
+    modes = {
+        mode: {name: report[mode][name] for name in ("accuracy", "balanced_accuracy", "recall_of_no", "scored")}
+        for mode in ("think", "probe")
+        if mode in report
+    }
+    modes["think"]["score_mean_absolute_error"] = report["think"]["score_mean_absolute_error"]
+    return {
+        "command": f"edit-rrm eval verdicts --split {report['split']} --n {report['samples']} --json",
+        "samples": report["samples"],
+        "always_yes": report["always_yes"],
+        **modes,
+        "decompose": {"exact": report["decompose"]["exact"]},
+    }
+
+
 def _ask(judge: JudgeApi, sample: Sample, probe: bool) -> SampleResult:
     findings = sample.truth.findings
     principles = tuple(finding.principle for finding in findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -109,6 +110,7 @@ PHRASINGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _JOINS: Final = ("{one} and {two}", "{one}, then {two}", "{one} and also {two}", "first {one}, then {two}")
 _HELD_OUT_JOIN: Final = "{one}; {two}"
+_A_BEFORE_A_VOWEL: Final = re.compile(r"\ba (?=[aeiou])")
 
 
 def phrase(rng: np.random.Generator, edit: Edit, *, held_out: bool = False) -> str:
@@ -119,7 +121,8 @@ def phrase(rng: np.random.Generator, edit: Edit, *, held_out: bool = False) -> s
         return join.format(one=one, two=two)
     phrasings = PHRASINGS[edit.kind]
     options = phrasings[-HELD_OUT:] if held_out else phrasings[:-HELD_OUT]
-    return options[int(rng.integers(len(options)))].format(**_words(edit))
+    worded = options[int(rng.integers(len(options)))].format(**_words(edit))
+    return _A_BEFORE_A_VOWEL.sub("an ", worded)
 
 
 def _words(edit: Edit) -> dict[str, str]:
