@@ -116,7 +116,7 @@ def summarise(results: Sequence[SampleResult]) -> dict[str, Any]:
 
 def headline(report: dict[str, Any]) -> dict[str, Any]:
     """The figures of a report that a judge card carries, and the command that prints the whole of it."""
-    modes = {
+    modes: dict[str, dict[str, Any]] = {
         mode: {name: report[mode][name] for name in ("accuracy", "balanced_accuracy", "recall_of_no", "scored")}
         for mode in ("think", "probe")
         if mode in report

@@ -52,19 +52,32 @@ def make(split: str, index: int) -> Sample:
     Raises:
         ValueError: There is no such split; the message lists those there are.
     """
+    rng = np.random.default_rng([seed_of(split), index])
+    source, edit = planned(rng, split, index)
+    edited = commit(rng, source, edit)
+    instruction = phrase(rng, edit, held_out=split == "held-out-phrasings")
+    return Sample(split, index, instruction, source, edit, edited, judge(source, edit, edited.scene))
+
+
+def seed_of(split: str) -> int:
+    """The seed of a split.
+
+    Raises:
+        ValueError: There is no such split; the message lists those there are.
+    """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
-    rng = np.random.default_rng([SPLITS[split], index])
+    return SPLITS[split]
+
+
+def planned(rng: np.random.Generator, split: str, index: int) -> tuple[Scene, Edit]:
+    """A scene and an edit of it that belong to a split."""
     # Kinds go round, so that any run of samples has all of them equally often.
     kind = EDIT_KINDS[index % len(EDIT_KINDS)]
     if split == "held-out-combinations" and kind in ("background", "tone"):
         kind = EDIT_KINDS[int(rng.integers(6))]
     wanted = split == "held-out-combinations"
     while True:
-        planned = plan(rng, random_scene(rng), kind)
-        if planned is not None and any(map(held_out, planned[1].combinations)) == wanted:
-            break
-    source, edit = planned
-    edited = commit(rng, source, edit)
-    instruction = phrase(rng, edit, held_out=split == "held-out-phrasings")
-    return Sample(split, index, instruction, source, edit, edited, judge(source, edit, edited.scene))
+        found = plan(rng, random_scene(rng), kind)
+        if found is not None and any(map(held_out, found[1].combinations)) == wanted:
+            return found
