@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edit_rrm_training.judge.comparisons import Ties, pair_rewards, pair_statistics
+from edit_rrm_training.judge.comparisons import pair_rewards, pair_statistics
+from edit_rrm_training.judge.ties import Ties
 
 NAN = float("nan")
 tenths = st.integers(0, 100).map(lambda tenth: tenth / 10)

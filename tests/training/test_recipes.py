@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.recipes import load_recipe, recipe_names
 from edit_rrm_training.judge.seeing import SeeingRecipe
+from edit_rrm_training.judge.sft import SftRecipe
 
 
 def test_nano_ships_and_loads() -> None:
     assert "nano" in recipe_names()
-    recipe = load_recipe("nano")
+    recipe = load_recipe("nano", SftRecipe)
     assert recipe.size == "nano"
     assert recipe.steps > 0
     assert isinstance(recipe.seeing, SeeingRecipe)
@@ -23,32 +25,32 @@ def test_nano_ships_and_loads() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_says_what_its_file_says(name: str) -> None:
     written = yaml.safe_load(files("edit_rrm_training.judge.recipes").joinpath(f"{name}.yaml").read_text())
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, GcpoRecipe) if name.endswith("-gcpo") else load_recipe(name, SftRecipe)
     for field, value in written.items():
         found = getattr(recipe, field)
         assert found == (SeeingRecipe(**value) if isinstance(value, dict) else value), field
 
 
 def test_arguments_win_over_the_file() -> None:
-    assert load_recipe("nano", steps=7).steps == 7
+    assert load_recipe("nano", SftRecipe, steps=7).steps == 7
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("size: nano\nsteps: 12\n")
-    assert load_recipe(str(path)).steps == 12
+    assert load_recipe(str(path), SftRecipe).steps == 12
     path.write_text("# nothing but defaults\n")
-    assert load_recipe(str(path)).seed == load_recipe("nano").seed
+    assert load_recipe(str(path), SftRecipe).seed == load_recipe("nano", SftRecipe).seed
 
 
 def test_an_unknown_field_is_named_with_those_there_are(tmp_path: Path) -> None:
     path = tmp_path / "typo.yaml"
     path.write_text("stepz: 12\n")
     with pytest.raises(ValueError, match=r"unknown fields \['stepz'\].*steps"):
-        load_recipe(str(path))
+        load_recipe(str(path), SftRecipe)
     path.write_text("- steps\n")
     with pytest.raises(ValueError, match="no mapping"):
-        load_recipe(str(path))
+        load_recipe(str(path), SftRecipe)
 
 
 @pytest.mark.parametrize(
@@ -58,16 +60,48 @@ def test_an_unknown_field_is_named_with_those_there_are(tmp_path: Path) -> None:
         ("seeing: long", "no mapping"),
         ("steps: [1", "is not YAML"),
         ("size: huge", "no size 'huge'; there are: nano"),
+        ("split: test", "no split 'test'; there are: train"),
+        ("steps: many", "steps: Input should be a valid integer"),
     ],
 )
 def test_a_recipe_that_cannot_run_says_why(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        load_recipe(str(path))
+        load_recipe(str(path), SftRecipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rollouts: 1", "at least 2"),
+        ("data: shapes:test", "one of train"),
+        ("data: my-pairs", "has to be shapes:SPLIT"),
+        ("ties: lose", "ties: Input should be 'zero', 'half' or 'drop'"),
+        ("size: nano", "unknown fields"),
+    ],
+)
+def test_a_gcpo_recipe_that_cannot_run_says_why(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_recipe(str(path), GcpoRecipe)
+
+
+@pytest.mark.parametrize(("devices", "updates", "steps"), [(1, 1, 2), (2, 1, 1), (1, 2, 2)])
+def test_generation_batches_are_shared_out(devices: int, updates: int, steps: int) -> None:
+    recipe = GcpoRecipe(pairs_per_step=8, rollouts=4, micro_batch=32, updates_per_generation=updates)
+    assert recipe.generation_steps(devices) == steps
+
+
+@pytest.mark.parametrize(("devices", "updates"), [(3, 1), (4, 1), (1, 3)])
+def test_generation_batches_that_do_not_divide_are_refused(devices: int, updates: int) -> None:
+    recipe = GcpoRecipe(pairs_per_step=8, rollouts=4, micro_batch=32, updates_per_generation=updates)
+    with pytest.raises(ValueError, match="64 rollouts do not divide"):
+        recipe.generation_steps(devices)
 
 
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
     for name in ("no-such-recipe", str(tmp_path)):
         with pytest.raises(ValueError, match="neither a file nor one of nano"):
-            load_recipe(name)
+            load_recipe(name, SftRecipe)

@@ -111,6 +111,6 @@ def test_the_shipped_recipes_are_those_that_made_the_shipped_judge() -> None:
     assert shipped is not None
     made_by = {"nano-polish": shipped.training, "nano": shipped.training["goes_on_from"]}
     for name, training in made_by.items():
-        recipe = asdict(load_recipe(name))
+        recipe = asdict(load_recipe(name, SftRecipe))
         chosen = {field: value for field, value in recipe.items() if field != "init_from"}
         assert {field: training["recipe"][field] for field in chosen} == chosen, name

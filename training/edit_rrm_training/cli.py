@@ -87,19 +87,61 @@ def train_sft_command(
     """
     import torch
 
+    from edit_rrm_training.judge.checkpoints import DivergedError
     from edit_rrm_training.judge.recipes import load_recipe
-    from edit_rrm_training.judge.sft import train_sft
+    from edit_rrm_training.judge.sft import SftRecipe, train_sft
 
     overrides = {"steps": steps, "init_from": None if init_from is None else str(init_from)}
     try:
-        chosen = load_recipe(recipe, **{name: value for name, value in overrides.items() if value is not None})
+        chosen = load_recipe(
+            recipe, SftRecipe, **{name: value for name, value in overrides.items() if value is not None}
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         judge = train_sft(chosen, out, resume=not fresh)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DivergedError) as error:
+        _fail(str(error))
+    typer.echo(f"judge: {judge}\nserve it: edit-rrm serve --model {judge}")
+
+
+@train_app.command("gcpo")
+def train_gcpo_command(
+    init_from: Annotated[Path, typer.Option(help="The judge to start from: a folder that SFT wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the finished judge (OUT/judge).")],
+    recipe: Annotated[str, typer.Option(help="A shipped recipe (nano-gcpo), or a YAML file.")] = "nano-gcpo",
+    steps: Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints in OUT instead of resuming.")] = False,
+) -> None:
+    """Train a judge on preference pairs (GCPO); run again to resume after an interruption.
+
+    \b
+    The shipped judge's last stage:
+        edit-rrm train gcpo --init-from build/nano-polish/judge --out build/nano-gcpo
+
+    \b
+    On several devices:
+        accelerate launch --num_processes 8 "$(which edit-rrm)" train gcpo \\
+            --recipe my.yaml --init-from sft/judge --out gcpo
+    """
+    from edit_rrm_training.judge.checkpoints import DivergedError
+    from edit_rrm_training.judge.gcpo import train_gcpo
+    from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+    from edit_rrm_training.judge.recipes import load_recipe
+
+    overrides = {"steps": steps, "seed": seed}
+    try:
+        chosen = load_recipe(
+            recipe, GcpoRecipe, **{name: value for name, value in overrides.items() if value is not None}
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--recipe") from None
+    try:
+        judge = train_gcpo(chosen, init_from, out, resume=not fresh)
+    except (OSError, ValueError, DivergedError) as error:
         _fail(str(error))
     typer.echo(f"judge: {judge}\nserve it: edit-rrm serve --model {judge}")
 
@@ -185,6 +227,10 @@ def _print_report(report: dict[str, Any]) -> None:
         else:
             table.add_row(name, f"{share['value']:.2%}", f"{share['low']:.2%} to {share['high']:.2%}")
     Console().print(table)
+
+
+def _given(overrides: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in overrides.items() if value is not None}
 
 
 def _check_split(split: str) -> None:

@@ -16,17 +16,10 @@ Where the paper is silent, there is a switch, and its default is what the equati
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 
-
-class Ties(StrEnum):
-    """What two equal scores give."""
-
-    ZERO = "zero"
-    HALF = "half"
-    DROP = "drop"
+from edit_rrm_training.judge.ties import Ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ def _share(credit: torch.Tensor, counted: torch.Tensor, over: int) -> torch.Tens
 
 
 def _leads(scores: torch.Tensor) -> torch.Tensor:
-    """How far each rollout's score is ahead of the other group's mean, in tenths of the scale; 0 where one is unread."""
+    """How far each rollout's score is ahead of the other group's mean, in tenths of the scale; 0 where unread."""
     means = scores.nanmean(dim=2, keepdim=True)
     leads = torch.cat([scores[:, :1] - means[:, 1:], means[:, :1] - scores[:, 1:]], dim=1) / 10.0
     return leads.nan_to_num(0.0)

@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from edit_rrm.card import ImageBudget, JudgeCard, ProbeLabels, SamplingDefaults, load_card, save_card
 from edit_rrm.grammar import format_judgement, format_principles
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, TOKENIZER_FILES, build_model, build_tokenizer
 from edit_rrm_training.judge.cells import COMPARING, RECALLING, SEEING, cell_head, cell_loss
+from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
 from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
-from edit_rrm_training.shapes import Sample, make
+from edit_rrm_training.shapes import SPLITS, Sample, make
 from edit_rrm_training.shapes.describe import describe
 from edit_rrm_training.shapes.vocabulary import CANVAS
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
 _SIGHT = "seeing.json"
-_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,17 @@ class SftRecipe:
     first_index: int = 0
     """First sample of the split to use; a run that continues another one skips what that one saw."""
 
+    def __post_init__(self) -> None:
+        """Check the names.
+
+        Raises:
+            ValueError: There is no such size or split; the message lists those there are.
+        """
+        if self.size not in SIZES:
+            raise ValueError(f"no size {self.size!r}; there are: {', '.join(SIZES)}")
+        if self.split not in SPLITS:
+            raise ValueError(f"no split {self.split!r}; there are: {', '.join(SPLITS)}")
+
 
 def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     """Train a small judge and write it to a folder that `edit-rrm serve --model` takes.
@@ -105,7 +114,7 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     special = prepare_tokenizer(recipe, judge)
     model = _initial_model(recipe, special, output / "seen")
     dataset = _StepBatches(recipe, judge, special["<|endoftext|>"])
-    last = get_last_checkpoint(str(output / "checkpoints")) if resume and (output / "checkpoints").is_dir() else None
+    last = newest_complete(output / "checkpoints") if resume else None
     progress = _Progress(output / "log.jsonl", resumed=last is not None)
     trainer = _TreeTrainer(
         recipe=recipe,
@@ -115,7 +124,7 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
         data_collator=_only_item,
         callbacks=[progress],
     )
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
     seconds = round(progress.seconds + _seconds_of_seeing(output / "seen"))
     save_judge(model, judge, recipe, {"wall_time_s": seconds, "threads": torch.get_num_threads()})
     return judge
@@ -223,8 +232,8 @@ def _probes(seed: int, sample: Sample) -> list[int]:
     return [int(index) for index in rng.choice(len(odds), size=len(odds), replace=False, p=odds / odds.sum())]
 
 
-class _TreeTrainer(Trainer):  # type: ignore[misc]  # transformers is not type-checked
-    """A `Trainer` whose loss is the weighted mean over the answers' tokens, and how well the cells are read."""
+class _TreeTrainer(JudgeCheckpoints):
+    """A trainer whose loss is the weighted mean over the answers' tokens, and how well the cells are read."""
 
     def __init__(self, *args: Any, recipe: SftRecipe, **kwargs: Any) -> None:
         """Take a `Trainer`'s arguments, and the recipe."""
@@ -251,7 +260,7 @@ class _TreeTrainer(Trainer):  # type: ignore[misc]  # transformers is not type-c
             hook.remove()
         asked = labels >= 0
         losses = nn.functional.cross_entropy(outputs.logits[asked].float(), labels[asked], reduction="none")
-        loss = (losses * weights[asked]).sum() / weights[asked].sum()
+        loss = self.checked((losses * weights[asked]).sum() / weights[asked].sum())
         visual = inputs["input_ids"] == model.config.image_token_id
         recalled, became = compared.split([len(RECALLING), len(COMPARING)], dim=-1)
         parts = [
@@ -264,16 +273,6 @@ class _TreeTrainer(Trainer):  # type: ignore[misc]  # transformers is not type-c
             self.log({"answers": float(loss.detach()), **shares})
         loss = loss + self.recipe.cells_weight * sum(part for part, _ in parts)
         return (loss, outputs) if return_outputs else loss
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        # `Trainer` writes a checkpoint under the names of released Qwen2.5-VLs and reads it by those of its modules:
-        # resuming would silently go on from the initial weights.
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(folder / _WEIGHTS))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_model(model or self.model, Path(resume_from_checkpoint) / _WEIGHTS)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler[int]:
         return torch.utils.data.SequentialSampler(self.train_dataset)

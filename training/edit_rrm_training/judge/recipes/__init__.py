@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
-from edit_rrm_training.judge.architecture import SIZES
+from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.seeing import SeeingRecipe
 from edit_rrm_training.judge.sft import SftRecipe
+
+RecipeT = TypeVar("RecipeT", SftRecipe, GcpoRecipe)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -21,11 +24,17 @@ def recipe_names() -> tuple[str, ...]:
     )
 
 
-def load_recipe(name: str, **overrides: Any) -> SftRecipe:
+def load_recipe(name: str, kind: type[RecipeT], **overrides: Any) -> RecipeT:
     """Read a recipe by name, or from a YAML file.
 
+    Args:
+        name: A recipe that ships with the package, or the path of a file.
+        kind: What it is a recipe of.
+        overrides: Fields to set whatever the file says.
+
     Raises:
-        ValueError: There is no such recipe or file, or it has fields that no recipe has; the message says which.
+        ValueError: There is no such recipe or file, or a field is none of the kind's or not what it should be; the
+            message says which.
     """
     path = Path(name)
     if name in recipe_names():
@@ -38,17 +47,19 @@ def load_recipe(name: str, **overrides: Any) -> SftRecipe:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"recipe {name!r} is not YAML: {' '.join(str(error).split())}") from None
-    _check_fields(name, values, SftRecipe)
+    _check_fields(name, values, kind)
     if values.get("seeing") is not None:
         _check_fields(f"{name}: seeing", values["seeing"], SeeingRecipe)
-        values["seeing"] = SeeingRecipe(**values["seeing"])
-    recipe = SftRecipe(**{**values, **overrides})
-    if recipe.size not in SIZES:
-        raise ValueError(f"recipe {name!r}: no size {recipe.size!r}; there are: {', '.join(SIZES)}")
-    return recipe
+    try:
+        return TypeAdapter(kind).validate_python({**values, **overrides})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"recipe {name!r}: {f'{where}: ' if where else ''}{reason}") from None
 
 
-def _check_fields(name: str, values: Any, recipe: type[SftRecipe | SeeingRecipe]) -> None:
+def _check_fields(name: str, values: Any, recipe: type[SftRecipe | GcpoRecipe | SeeingRecipe]) -> None:
     known = {field.name for field in fields(recipe)}
     if not isinstance(values, dict):
         raise ValueError(f"recipe {name!r} is no mapping of fields to values")

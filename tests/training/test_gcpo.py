@@ -1,0 +1,182 @@
+"""GCPO of the shipped judge: pairs travel together, runs resume, and what comes out can be served."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edit_rrm.card import CARD_FILE, load_card
+from edit_rrm.prompts import load_prompt_set
+from edit_rrm_service.settings import SHIPPED_JUDGE
+from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo
+from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+from edit_rrm_training.judge.pair_rows import messages, pair_dataset, read_principles, shapes_pair
+
+ROOT = Path(__file__).parents[2]
+SMALL: Mapping[str, Any] = {
+    "pairs": 12,
+    "pairs_per_step": 2,
+    "rollouts": 2,
+    "micro_batch": 8,
+    "temperature": 1.5,
+    "learning_rate": 1e-3,
+    "warmup_steps": 0,
+    "save_every": 2,
+    "max_completion_tokens": 128,
+}
+
+
+def weights(judge: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(judge / "model.safetensors"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_gcpo(GcpoRecipe(steps=4, **SMALL), SHIPPED_JUDGE, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_pair_is_two_groups_side_by_side_in_every_epoch() -> None:
+    sampler = PairSampler(pairs=7, rollouts=3, pairs_per_batch=2, repeats=1, seed=0)
+    first, second = list(sampler), list(sampler)
+    assert len(first) == len(sampler) == 6 * 2 * 3
+    assert first != second
+    for rows in (first, second):
+        for start in range(0, len(rows), 6):
+            pair = rows[start] // 2
+            assert rows[start : start + 6] == [2 * pair] * 3 + [2 * pair + 1] * 3
+        assert len({row // 2 for row in rows}) == 6
+
+
+def test_generation_batches_are_repeated_as_a_whole() -> None:
+    rows = list(PairSampler(pairs=4, rollouts=2, pairs_per_batch=2, repeats=3, seed=0))
+    assert rows[:8] == rows[8:16] == rows[16:24]
+    assert rows[24:32] != rows[:8]
+
+
+def test_rows_ask_about_the_better_edit_and_then_the_worse_one() -> None:
+    dataset = pair_dataset(3, lambda index: shapes_pair("validation", index), load_prompt_set("nano"))
+    assert len(dataset) == 6
+    better, worse, pair = dataset[4], dataset[5], shapes_pair("validation", 2)
+    assert better["prompt"] == worse["prompt"] == messages(load_prompt_set("nano"), pair.instruction, pair.principles)
+    assert [image.tobytes() for image in better["images"]] == [pair.source.tobytes(), pair.better.tobytes()]
+    assert [image.tobytes() for image in worse["images"]] == [pair.source.tobytes(), pair.worse.tobytes()]
+    assert read_principles(better["principles"]) == pair.principles
+
+
+@pytest.mark.slow
+def test_what_it_writes_is_a_judge(whole: Path) -> None:
+    card, before = load_card(whole), load_card(SHIPPED_JUDGE)
+    assert card is not None
+    assert before is not None
+    assert card.training["stage"] == "gcpo"
+    assert card.training["goes_on_from"] == before.training
+    assert card.training["recipe"]["ties"] == "zero"
+    assert card.metrics == {}
+    assert card.model_copy(update={"training": {}, "metrics": {}}) == before.model_copy(
+        update={"training": {}, "metrics": {}}
+    )
+    for path in SHIPPED_JUDGE.iterdir():
+        if path.name not in (CARD_FILE, "model.safetensors", "config.json", "generation_config.json"):
+            assert (whole / path.name).read_bytes() == path.read_bytes()
+    assert str(whole.parent) not in (whole / CARD_FILE).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_it_learns_and_leaves_the_vision_tower_alone(whole: Path) -> None:
+    before, after = weights(SHIPPED_JUDGE), weights(whole)
+    assert set(before) == set(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not [name for name in changed if "visual" in name]
+
+
+@pytest.mark.slow
+def test_every_step_is_described(whole: Path) -> None:
+    state = json.loads((whole.parent / "checkpoints" / "checkpoint-4" / "trainer_state.json").read_text())
+    steps = [entry for entry in state["log_history"] if "gcpo/win_probability" in entry]
+    assert len(steps) == 4
+    for name in ("win_probability", "dead_right", "dead_wrong", "dead_tied", "unread"):
+        assert all(0.0 <= entry[f"gcpo/{name}"] <= 1.0 for entry in steps)
+    for name in (
+        "gcpo/score_mean",
+        "gcpo/score_spread",
+        "entropy",
+        "clip_ratio/region_mean",
+        "completions/mean_length",
+    ):
+        assert all(name in entry for entry in steps)
+    # Under ties that count nothing, the mean reward is the probability that the winner scores higher; what is compared
+    # with no judgement wins.
+    for entry in steps:
+        gift = entry["reward"] - entry["gcpo/win_probability"]
+        assert gift == pytest.approx(0.0, abs=1e-6) if entry["gcpo/unread"] == 0 else gift >= 0
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(whole: Path, tmp_path: Path) -> None:
+    """As if killed while it wrote checkpoint 4: its newest complete one is that of step 2."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole.parent, folder)
+    (folder / "checkpoints" / "checkpoint-4" / "trainer_state.json").unlink()
+    shutil.rmtree(folder / "judge")
+    resumed = train_gcpo(GcpoRecipe(steps=4, **SMALL), SHIPPED_JUDGE, folder)
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+@pytest.mark.slow
+def test_an_adapter_is_merged_into_the_judge_it_was_trained_on(tmp_path: Path) -> None:
+    judge = train_gcpo(GcpoRecipe(steps=1, lora_rank=4, **SMALL), SHIPPED_JUDGE, tmp_path)
+    assert set(weights(judge)) == set(weights(SHIPPED_JUDGE))
+
+
+@pytest.mark.slow
+def test_two_ranks_keep_pairs_together(tmp_path: Path) -> None:
+    """Each rank holds one side of a pair, so a comparison within a rank could not tell winners from losers."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += [str(ROOT / "tests" / "training" / "two_ranks.py"), str(SHIPPED_JUDGE), str(tmp_path)]
+    paths = [ROOT, *(ROOT / name for name in ("rrm", "client", "service", "training"))]
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
+    assert [rank["ranks"] for rank in ranks] == [2, 2]
+    rows = [rank["rows"] for rank in ranks]
+    assert not set(rows[0]) & set(rows[1])
+    log = ranks[0]["log"]
+    # Losers were scored higher on purpose: every comparison is wrong, and no gradient is left.
+    assert (log["gcpo/win_probability"], log["gcpo/dead_wrong"], log["reward"]) == (0.0, 1.0, 0.0)
+
+
+def test_a_judge_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no judge card \(edit_rrm\.json\); GCPO starts from a judge that SFT made"):
+        train_gcpo(GcpoRecipe(), tmp_path, tmp_path / "out")
+
+
+def test_a_judge_of_other_words_is_refused(tmp_path: Path) -> None:
+    card = json.loads((SHIPPED_JUDGE / CARD_FILE).read_text(encoding="utf-8"))
+    (tmp_path / CARD_FILE).write_text(json.dumps({**card, "prompts_fingerprint": "0" * 64}), encoding="utf-8")
+    with pytest.raises(ValueError, match="other words of the prompt set 'nano'"):
+        train_gcpo(GcpoRecipe(), tmp_path, tmp_path / "out")

@@ -1,0 +1,224 @@
+"""GCPO: train a judge on human preference pairs, from nothing but which edit was liked better (paper, section 4).
+
+TRL's `GRPOTrainer` does what GRPO and GCPO share: rollouts, the clipped token objective, mean-centring in each group,
+KL, checkpoints, many devices. What GCPO adds is here: both sides of a pair travel in one generation batch, each as a
+group of its own, and a rollout's reward comes from comparing its score with the other side's (`comparisons`).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import Sampler
+
+from edit_rrm.card import JudgeCard, load_card
+from edit_rrm.grammar import Failure, parse_judgement
+from edit_rrm.prompts import load_prompt_set
+from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.comparisons import pair_rewards, pair_statistics
+from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+from edit_rrm_training.judge.pair_rows import pair_dataset, read_principles, shapes_pair
+from edit_rrm_training.judge.save import save_judge
+
+with warnings.catch_warnings():
+    # Said at every import beside a newer vLLM, also where vLLM is not asked to generate.
+    warnings.filterwarnings("ignore", "TRL currently supports vLLM")
+    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.utils import RepeatSampler
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_UNREAD = -1.0
+"""What the reward function says of a rollout that is no judgement; no score is below 0."""
+
+
+class PairSampler(Sampler[int]):
+    """Rows of `pair_dataset`, a pair's two groups of N next to each other, in an order of its own every epoch."""
+
+    def __init__(self, pairs: int, rollouts: int, pairs_per_batch: int, repeats: int, seed: int) -> None:
+        """Repeat each generation batch `repeats` times, as TRL wants it; an incomplete last one is left out."""
+        self._pairs = RepeatSampler(range(pairs), 1, pairs_per_batch, repeats, shuffle=True, seed=seed)
+        self._rollouts = rollouts
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield row indices."""
+        for pair in self._pairs:
+            yield from [2 * pair] * self._rollouts + [2 * pair + 1] * self._rollouts
+
+    def __len__(self) -> int:
+        """Rows of one epoch."""
+        return len(self._pairs) * 2 * self._rollouts
+
+
+class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl is not type-checked
+    """A `GRPOTrainer` whose rewards come from comparing the two sides of a pair."""
+
+    def __init__(self, *args: Any, recipe: GcpoRecipe, **kwargs: Any) -> None:
+        """Take a `GRPOTrainer`'s arguments but `reward_funcs`, and the recipe."""
+        self._recipe = recipe
+        super().__init__(*args, reward_funcs=[self.scores], **kwargs)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The clipped token objective, if it is a number."""
+        return self.checked(super().compute_loss(*args, **kwargs))
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
+        rows = dataset if dataset is not None else self.train_dataset
+        return PairSampler(
+            len(rows) // 2,
+            self.num_generations,
+            self.args.generation_batch_size // (2 * self.num_generations),
+            self.num_iterations * self.args.steps_per_generation,
+            self.args.seed,
+        )
+
+    def scores(
+        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], principles: Sequence[str], **_: Any
+    ) -> list[float]:
+        """Φ of every completion: its score in [0, 10], or `_UNREAD`."""
+        scores = []
+        for completion, ids, asked in zip(completions, completion_ids, principles, strict=True):
+            text = completion[0]["content"]
+            ended = bool(ids) and ids[-1] in self.eos_token_ids
+            judgement = parse_judgement(text, read_principles(asked), truncated=not ended)
+            scores.append(_UNREAD if isinstance(judgement, Failure) else judgement.score)
+        return scores
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Turn the scores of the generation batch, gathered from all devices in the sampler's order, into rewards."""
+        gathered: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        scores = gathered.double().view(-1, 2, self.num_generations)
+        scores = scores.masked_fill(scores == _UNREAD, torch.nan)
+        mode = "train" if self.model.training else "eval"
+        for name, value in asdict(pair_statistics(scores)).items():
+            self._metrics[mode][f"gcpo/{name}"].append(value)
+        rewards = pair_rewards(scores, self._recipe.ties, margin=self._recipe.margin)
+        return rewards.view(-1, 1).to(gathered.dtype)
+
+
+def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = True) -> Path:
+    """Train a judge on preference pairs and write it to a folder that `edit-rrm serve --model` takes.
+
+    Args:
+        recipe: How.
+        start: Folder of the judge to start from: SFT's, with its card.
+        output: Folder for checkpoints (`checkpoints/`) and the finished judge (`judge/`).
+        resume: Continue from the newest complete checkpoint in `output`, if there is one.
+
+    Returns:
+        The judge's folder.
+
+    Raises:
+        ValueError: The recipe does not fit the devices, or the judge its prompts.
+        DivergedError: The loss stopped being a number.
+        OSError: The disk is full; what was saved before is complete.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    torch.set_flush_denormal(True)
+    card = _card(start)
+    prompts = load_prompt_set(card.prompts)
+    split = recipe.data.removeprefix("shapes:")
+    dataset = pair_dataset(recipe.pairs, lambda index: shapes_pair(split, index), prompts)
+    model = AutoModelForImageTextToText.from_pretrained(
+        start, dtype=getattr(torch, recipe.dtype), local_files_only=True
+    )
+    if recipe.freeze_vision:
+        model.model.visual.requires_grad_(requires_grad=False)
+    processor = AutoProcessor.from_pretrained(start, local_files_only=True)
+    trainer = GcpoTrainer(
+        model,
+        recipe=recipe,
+        args=training_arguments(recipe, output / "checkpoints"),
+        train_dataset=dataset,
+        processing_class=processor,
+        peft_config=_lora(recipe),
+    )
+    last = newest_complete(output / "checkpoints") if resume else None
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    judge = output / "judge"
+    if trainer.is_world_process_zero():
+        facts = {
+            "stage": "gcpo",
+            "recipe": asdict(recipe),
+            "goes_on_from": card.training,
+            "software": {name: version(name) for name in ("torch", "transformers", "trl")},
+            "devices": trainer.accelerator.num_processes,
+        }
+        merged = trained.merge_and_unload() if recipe.lora_rank else trained
+        save_judge(merged, start, judge, card.model_copy(update={"training": facts, "metrics": {}}))
+    return judge
+
+
+def _card(start: Path) -> JudgeCard:
+    card = load_card(start)
+    if card is None:
+        raise ValueError(f"{start} has no judge card (edit_rrm.json); GCPO starts from a judge that SFT made")
+    if card.prompts_fingerprint not in (None, load_prompt_set(card.prompts).fingerprint):
+        raise ValueError(f"{start} was trained on other words of the prompt set {card.prompts!r} than are installed")
+    return card
+
+
+def training_arguments(recipe: GcpoRecipe, checkpoints: Path) -> GRPOConfig:
+    """TRL's arguments for a recipe, on as many devices as this run has.
+
+    Raises:
+        ValueError: The recipe's batches do not divide by them.
+    """
+    # Set by accelerate and torchrun; the arguments have to fit it before there is an accelerator to ask.
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    steps = recipe.generation_steps(devices)
+    return GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.micro_batch,
+        steps_per_generation=steps,
+        gradient_accumulation_steps=steps // recipe.updates_per_generation,
+        num_generations=recipe.rollouts,
+        max_completion_length=recipe.max_completion_tokens,
+        temperature=recipe.temperature,
+        top_p=recipe.top_p,
+        beta=recipe.kl,
+        epsilon=recipe.clip,
+        scale_rewards="group" if recipe.normalise_std else "none",
+        loss_type="grpo" if recipe.normalise_length else "bnpo",
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        bf16=recipe.dtype == "bfloat16",
+        use_vllm=recipe.vllm,
+        seed=recipe.seed,
+        logging_steps=recipe.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=recipe.save_every,
+        save_total_limit=2,
+        report_to=list(recipe.report_to),
+        remove_unused_columns=False,
+        disable_dropout=True,
+    )
+
+
+def _lora(recipe: GcpoRecipe) -> Any:
+    if not recipe.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        target_modules="all-linear",
+        exclude_modules=r".*visual.*" if recipe.freeze_vision else None,
+        task_type="CAUSAL_LM",
+    )

@@ -1,0 +1,90 @@
+"""The recipe of a GCPO run: what the paper states, what it leaves open, and what is ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edit_rrm_training.judge.ties import Ties
+from edit_rrm_training.shapes import SPLITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcpoRecipe:
+    """Everything that decides what a run produces, apart from where it starts and writes.
+
+    The paper states none of the numbers here but the shape of the objective; `docs/training.md` says which is whose.
+    """
+
+    data: str = "shapes:train"
+    """Preference pairs: `shapes:SPLIT`."""
+    pairs: int = 10_000
+    """How many pairs there are (the paper: about 10,000)."""
+    rollouts: int = 4
+    """N: rollouts of each side of a pair. Every one is compared with N others."""
+    pairs_per_step: int = 8
+    """Pairs of one generation batch, over all devices."""
+    micro_batch: int = 32
+    """Rollouts of one forward and backward pass on one device."""
+    updates_per_generation: int = 1
+    """Optimiser steps on one generation batch; above 1 the clipping has something to do."""
+    steps: int = 500
+    max_completion_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    ties: Ties = Ties.ZERO
+    """What equal scores give: `zero` (the equation), `half` or `drop`."""
+    margin: float = 0.0
+    """Weight of a rollout's lead in points, for pairs whose comparisons all agree. Ours; 0 is the paper's."""
+    kl: float = 0.0
+    """Coefficient of the KL to the judge the run starts from. The paper "omits" the term."""
+    normalise_std: bool = False
+    """Divide advantages by their group's standard deviation, as GRPO does and GCPO does not."""
+    normalise_length: bool = True
+    """Weigh every rollout the same, however long (1/T in the objective); else every token."""
+    clip: float = 0.2
+    learning_rate: float = 1e-5
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    freeze_vision: bool = True
+    """Leave the vision tower as SFT left it."""
+    lora_rank: int = 0
+    """Rank of a LoRA on all linear layers of the language model; 0 trains the whole of it."""
+    lora_alpha: int = 32
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    vllm: bool = False
+    """Generate through vLLM, in the trainer's own processes."""
+    seed: int = 0
+    save_every: int = 50
+    log_every: int = 1
+    report_to: tuple[str, ...] = ()
+    """`tensorboard`, `wandb`."""
+
+    def __post_init__(self) -> None:
+        """Check what has to fit together.
+
+        Raises:
+            ValueError: Saying what does not, and what would.
+        """
+        if self.rollouts < 2:
+            raise ValueError("rollouts must be at least 2: the advantage of a group of one is always zero")
+        split = self.data.removeprefix("shapes:")
+        if split == self.data or split not in SPLITS:
+            raise ValueError(f"data is {self.data!r}; it has to be shapes:SPLIT, with one of {', '.join(SPLITS)}")
+
+    def generation_steps(self, devices: int) -> int:
+        """Micro-batches of one generation batch on each of `devices` devices.
+
+        Raises:
+            ValueError: They do not divide it.
+        """
+        rollouts = self.pairs_per_step * 2 * self.rollouts
+        steps, rest = divmod(rollouts, self.micro_batch * devices)
+        if rest or steps % self.updates_per_generation:
+            raise ValueError(
+                f"pairs_per_step x 2 x rollouts = {rollouts} rollouts do not divide into micro-batches of "
+                f"{self.micro_batch} on {devices} device(s) for {self.updates_per_generation} update(s)"
+            )
+        return steps
