@@ -54,6 +54,12 @@ def test_a_tie_of_peoples_wants_equal_scores() -> None:
     assert (right(5.0, 5.0), right(5.0, 5.1)) == (1, 0)
 
 
+def test_a_threshold_is_for_peoples_ties_alone() -> None:
+    tied, ordered = [judged(5.0, 5.5, tied=True)], [judged(5.5, 5.0)]
+    found = rankings({Ranking("tied", 2): tied, Ranking("ordered", 2): ordered}, threshold=0.5)
+    assert found["2"]["right"] == 2
+
+
 def test_every_k_apart_and_all_together() -> None:
     found = rankings(
         {

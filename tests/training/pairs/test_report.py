@@ -109,6 +109,18 @@ def test_rankings_are_reported_by_k() -> None:
     assert found["edits"] == 3, "an edit that several rankings have is judged once"
 
 
+def test_two_way_ties_have_a_figure_as_published_ones_are_made() -> None:
+    rows = [
+        pair("blue", "green", ranking=Ranking("one", 2)),
+        pair("green", "black", source="grey", tied=True, ranking=Ranking("two", 2)),
+    ]
+    found = report(*rows, blue=8.0, green=5.0, black=6.0)
+    assert found["rankings"]["2"]["accuracy"]["value"] == 0.5
+    assert found["rankings_calibrated"]["threshold"] == 1.0
+    assert found["rankings_calibrated"]["2"]["accuracy"]["value"] == 1.0
+    assert "up to 1 points, fitted to these very pairs: 2-way 100.00%, all 100.00%" in " ".join(notes(found))
+
+
 def test_a_judge_that_never_answers_has_no_accuracy() -> None:
     found = report(pair("blue", "green", category="add"), blue=None, green=None)
     assert found["pairs"]["accuracy"]["value"] is None

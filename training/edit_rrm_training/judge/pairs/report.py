@@ -9,7 +9,7 @@ from typing import Any
 from edit_rrm_training.judge.pairs.asking import EditScore
 from edit_rrm_training.judge.pairs.comparison import Judged, Ties, by, mean_over_categories, summary
 from edit_rrm_training.judge.pairs.grouping import Assembled, Group
-from edit_rrm_training.judge.pairs.human_ties import human_ties
+from edit_rrm_training.judge.pairs.human_ties import calibrated, human_ties
 from edit_rrm_training.judge.pairs.pair import Ranking
 from edit_rrm_training.judge.pairs.ranking import rankings
 
@@ -24,7 +24,8 @@ def pairs_report(assembled: Assembled, scores: Mapping[str, Sequence[EditScore]]
         `rows` (read, used, dropped by reason, and the first of those dropped by name); `groups` and `edits`;
         `outcomes` of the edits; `ties`; and `pairs`, the summary of all strict preferences (see `comparison.summary`),
         with `by_category`. Where the benchmark has them: `by_dimension`, each a summary with `by_category` and
-        `mean_over_categories`; `human_ties`; `rankings`.
+        `mean_over_categories`; `human_ties`; `rankings`, and `rankings_calibrated` with the threshold for ties that is
+        best on the 2-way ones.
     """
     judged: list[Judged] = []
     relations: dict[Ranking, list[Judged]] = {}
@@ -51,6 +52,11 @@ def pairs_report(assembled: Assembled, scores: Mapping[str, Sequence[EditScore]]
         report["human_ties"] = human_ties(judged)
     if relations:
         report["rankings"] = rankings(relations)
+        two_way = [pair for ranking, pairs in relations.items() if ranking.size == 2 for pair in pairs]
+        threshold = calibrated(two_way)["threshold"]
+        if threshold is not None and any(pair.tied for pair in two_way):
+            # What the published 2-way figures are: the threshold is fitted to the pairs it is then used on.
+            report["rankings_calibrated"] = {"threshold": threshold, **rankings(relations, threshold)}
     return report
 
 

@@ -60,6 +60,14 @@ def notes(report: Mapping[str, Any]) -> Iterator[str]:
     incomplete = report.get("rankings", {}).get("all", {}).get("incomplete", 0)
     if incomplete:
         yield f"{incomplete} rankings not counted, because a row of theirs was dropped"
+    if "rankings_calibrated" in report:
+        found = report["rankings_calibrated"]
+        shares = ", ".join(
+            f"{'all' if name == 'all' else f'{name}-way'} {part['accuracy']['value']:.2%}"
+            for name, part in found.items()
+            if name != "threshold" and part["accuracy"]["value"] is not None
+        )
+        yield f"rankings with 2-way ties up to {found['threshold']:g} points, fitted to these very pairs: {shares}"
     if "human_ties" in report:
         ties = report["human_ties"]
         yield f"{ties['pairs']} pairs are ties to people, and in no line above the last"
