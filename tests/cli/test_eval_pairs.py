@@ -19,6 +19,7 @@ from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import LoadedJudge
 from edit_rrm_training.cli import eval_app
 from tests.client.fake_service import ScriptedEngine, judgement, judging_service, running
+from tests.engines import fake_openai
 from tests.training.pairs.datasets_on_disk import (
     NO_IMAGE,
     cell,
@@ -255,6 +256,18 @@ def test_a_wrong_key_is_one_line(url: str) -> None:
     result = CliRunner().invoke(eval_app, ["pairs", "--url", url, "--api-key", "another", "--n", "2"])
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("edit-rrm: unauthorised: ")
+
+
+def test_a_hosted_judge_that_says_nothing_useful_has_outcomes_and_no_accuracy() -> None:
+    with fake_openai.running() as server:
+        where = ("--engine", "openai", "--base-url", server.url, "--model", fake_openai.MODEL)
+        result = CliRunner().invoke(eval_app, ["pairs", "--n", "3", "--principles", "oracle", *where, "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert server.hits() >= 6, "one for every edit, and what the service asks when it starts"
+    assert report["outcomes"] == {"unparsable": 6}
+    assert report["pairs"]["accuracy"]["value"] is None
+    assert report["pairs"]["accuracy_unscored_wrong"]["value"] == 0.0
 
 
 @pytest.mark.slow
