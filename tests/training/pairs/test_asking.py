@@ -168,6 +168,16 @@ def test_edits_are_resized_where_the_benchmark_says_so() -> None:
     assert api.asked[1]["edited"][0] == png("blue", (64, 32))
 
 
+def test_a_photo_on_its_side_is_resized_upright() -> None:
+    photo, lying = BytesIO(), Image.Exif()
+    lying[0x0112] = 6
+    Image.new("RGB", (64, 32), "blue").save(photo, "JPEG", exif=lying)
+    assert resized(photo.getvalue(), png("red", (32, 64))) == photo.getvalue(), "it is 32 by 64 to whoever looks at it"
+    smaller = resized(photo.getvalue(), png("red", (16, 32)))
+    assert isinstance(smaller, Image.Image)
+    assert smaller.size == (16, 32)
+
+
 def test_formats_that_the_service_does_not_take_become_png() -> None:
     assert sendable(png("blue")) == png("blue")
     assert encode_image(sendable(png("blue", kind="BMP")))[:4] == b"\x89PNG"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Protocol
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Outcome
@@ -175,5 +175,6 @@ def resized(edit: ImageInput, source: ImageInput) -> ImageInput:
 def _opened(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
-    picture = Image.open(BytesIO(image) if isinstance(image, bytes) else image)
+    # Upright, as the service sees it; resizing would lose the note that says which way that is.
+    picture = ImageOps.exif_transpose(Image.open(BytesIO(image) if isinstance(image, bytes) else image))
     return picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGB")
