@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edit_rrm_training.judge.intervals import Share, clustered, score_interval, wilson
+from edit_rrm_training.judge.intervals import Share, clustered, mean_of_shares, score_interval, wilson
 
 counts = st.integers(1, 10_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 cluster = st.integers(1, 12).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
@@ -81,7 +81,7 @@ def test_clustered_holds_its_share_within_0_and_1(found: list[tuple[int, int]]) 
 def test_clustered_is_never_surer_than_independent_trials(found: list[tuple[int, int]]) -> None:
     share = clustered(found)
     low, high = bounds(share)
-    wilson_low, wilson_high = bounds(wilson(share.hits, share.total))
+    wilson_low, wilson_high = bounds(wilson(int(share.hits), share.total))
     assert low <= wilson_low + 1e-12
     assert high >= wilson_high - 1e-12
 
@@ -98,3 +98,31 @@ def test_verdicts_that_stand_and_fall_together_are_no_further_evidence(outcomes:
     once = clustered([(int(hit), 1) for hit in outcomes])
     copied = clustered([(times * hit, times) for hit in outcomes])
     assert bounds(copied) == pytest.approx(bounds(once))
+
+
+def test_half_hits_are_counted_as_halves() -> None:
+    share = clustered([(0.5, 1), (1, 1), (0, 1), (0.5, 1)])
+    assert (share.value, share.hits, share.total) == (0.5, 2.0, 4)
+
+
+def test_a_mean_of_one_share_is_that_share() -> None:
+    one = wilson(15, 148)
+    assert bounds(mean_of_shares([one])) == pytest.approx(bounds(one))
+    assert mean_of_shares([]) == Share(None, None, None, 0, 0)
+
+
+def test_a_mean_weighs_parts_alike_however_many_trials_they_have() -> None:
+    share = mean_of_shares([wilson(90, 100), wilson(1, 10)])
+    assert share.value == pytest.approx(0.5)
+    assert (share.hits, share.total) == (91, 110)
+
+
+@given(st.lists(counts, min_size=1, max_size=13))
+def test_a_mean_of_shares_holds_its_value_and_is_surer_than_its_parts(found: list[tuple[int, int]]) -> None:
+    parts = [wilson(*count) for count in found]
+    share = mean_of_shares(parts)
+    low, high = bounds(share)
+    assert share.value is not None
+    assert 0.0 <= low <= share.value <= high <= 1.0
+    widths = [bounds(part)[1] - bounds(part)[0] for part in parts]
+    assert high - low <= sum(widths) / len(widths) + 1e-9

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edit_rrm_training.commands.pairs import eval_pairs
+from edit_rrm_training.commands.terminal import fail as _fail
+from edit_rrm_training.commands.terminal import progress_bar as _progress
 
 data_app = typer.Typer(help="Make data: the shapes world.", no_args_is_help=True, rich_markup_mode=None)
 train_app = typer.Typer(help="Train judges.", no_args_is_help=True, rich_markup_mode=None)
@@ -240,16 +243,4 @@ def _check_split(split: str) -> None:
         raise typer.BadParameter(f"no split {split!r}; there are: {', '.join(SPLITS)}", param_hint="--split")
 
 
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"edit-rrm: {line}", err=True)
-    raise SystemExit(1)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+eval_app.command("pairs")(eval_pairs)

@@ -16,7 +16,8 @@ class Share:
     value: float | None
     low: float | None
     high: float | None
-    hits: int
+    hits: float
+    """A whole number, but where a tie counts as half a hit."""
     total: int
 
 
@@ -28,7 +29,7 @@ def wilson(hits: int, total: int) -> Share:
     return Share(share, *score_interval(share, total), hits, total)
 
 
-def clustered(clusters: Sequence[tuple[int, int]]) -> Share:
+def clustered(clusters: Sequence[tuple[float, int]]) -> Share:
     """Share of hits where trials come in clusters, such as the verdicts on one edit.
 
     The interval is Wilson's for the effective number of trials (Korn and Graubard 1998): as many independent ones as
@@ -50,6 +51,29 @@ def clustered(clusters: Sequence[tuple[int, int]]) -> Share:
     return Share(share, *score_interval(share, _effective(found, share, total)), hits, total)
 
 
+def mean_of_shares(shares: Sequence[Share]) -> Share:
+    """Unweighted mean of shares of independent parts, such as one per kind of edit.
+
+    The interval combines the parts' own (MOVER, Zou and Donner 2008), so a part without misses still adds its doubt.
+
+    Args:
+        shares: Shares that were counted: none of their values is None.
+    """
+    parts = [
+        (share.value, share.low, share.high)
+        for share in shares
+        if share.value is not None and share.low is not None and share.high is not None
+    ]
+    assert len(parts) == len(shares), "a mean over shares of nothing"
+    if not parts:
+        return Share(None, None, None, 0, 0)
+    mean = sum(value for value, _, _ in parts) / len(parts)
+    below = math.sqrt(sum((value - low) ** 2 for value, low, _ in parts)) / len(parts)
+    above = math.sqrt(sum((high - value) ** 2 for value, _, high in parts)) / len(parts)
+    hits, total = sum(share.hits for share in shares), sum(share.total for share in shares)
+    return Share(mean, max(0.0, mean - below), min(1.0, mean + above), hits, total)
+
+
 def score_interval(share: float, trials: float) -> tuple[float, float]:
     """Wilson's 95% score interval of a share; `trials` need not be a whole number."""
     denominator = 1 + _Z95**2 / trials
@@ -59,7 +83,7 @@ def score_interval(share: float, trials: float) -> tuple[float, float]:
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
-def _effective(clusters: Sequence[tuple[int, int]], share: float, total: int) -> float:
+def _effective(clusters: Sequence[tuple[float, int]], share: float, total: int) -> float:
     """How many independent trials the clusters are worth: between some and all of their trials."""
     count = len(clusters)
     residuals = sum((hit - share * trials) ** 2 for hit, trials in clusters)

@@ -55,12 +55,20 @@ class ServedJudge:
 
 
 @contextmanager
-def serving(url: str | None, model: str | None, engine: str) -> Iterator[str]:
-    """The URL given, or that of a service started for the occasion."""
+def serving(url: str | None, model: str | None, engine: str, base_urls: Sequence[str] = ()) -> Iterator[str]:
+    """The URL given, or that of a service started for the occasion.
+
+    Args:
+        url: A running service.
+        model: Judge to serve; the shipped one by default.
+        engine: Engine to serve it with.
+        base_urls: Servers behind the engine `openai`.
+    """
     if url is not None:
         yield url
         return
     arguments = ["--engine", engine, *([] if model is None else ["--model", model])]
+    arguments += [word for base_url in base_urls for word in ("--base-url", base_url)]
     with (
         tempfile.TemporaryDirectory() as folder,
         local_service(arguments, log=Path(folder) / "server.log") as started,
