@@ -2,7 +2,7 @@
 
 TRL's `GRPOTrainer` does what GRPO and GCPO share: rollouts, the clipped token objective, mean-centring in each group,
 KL, checkpoints, many devices. What GCPO adds is here: both sides of a pair travel in one generation batch, each as a
-group of its own, and a rollout's reward comes from comparing its score with the other side's (`comparisons`).
+group of its own, and a rollout's reward comes from comparing its score with the other side's (`gcpo_rewards`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
-from edit_rrm_training.judge.comparisons import pair_rewards, pair_statistics
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.pair_rows import pair_dataset, read_principles, shapes_pair
 from edit_rrm_training.judge.save import save_judge
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edit_rrm_training.judge.comparisons import pair_rewards, pair_statistics
+from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.ties import Ties
 
 NAN = float("nan")

@@ -1,4 +1,4 @@
-"""Comparisons: the rewards of GCPO, from the scores of a pair's rollouts (paper, section 4, equations 1 and 2). Pure.
+"""The rewards of GCPO, from the scores of a pair's rollouts (paper, section 4, equations 1 and 2). Pure.
 
 A pair has two groups of N rollouts, one that judged the winner's image and one that judged the loser's. Every rollout
 of one group is compared with every rollout of the other; what a rollout earns is the share of its comparisons that it
