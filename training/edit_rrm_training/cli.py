@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-data_app = typer.Typer(help="Make data: the shapes world.", no_args_is_help=True, rich_markup_mode=None)
+from edit_rrm_training.console import fail, progress_bars
+from edit_rrm_training.judge.cold_start.cli import cold_start_command
+
+data_app = typer.Typer(help="Make data: the shapes world, SFT sets.", no_args_is_help=True, rich_markup_mode=None)
 train_app = typer.Typer(help="Train judges.", no_args_is_help=True, rich_markup_mode=None)
 eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,12 +62,15 @@ def data_shapes(
             contact_sheet((make(split, index) for index in indices), columns).save(sheet)
             typer.echo(f"contact sheet of {n} samples: {sheet}")
         if out is not None:
-            with _progress() as bar:
+            with progress_bars() as bar:
                 task = bar.add_task("writing samples", total=n)
                 export_samples(split, indices, out, lambda: bar.advance(task))
             typer.echo(f"{n} samples: {out / 'samples.jsonl'}")
     except OSError as error:
-        _fail(str(error))
+        fail(str(error))
+
+
+data_app.command("cold-start")(cold_start_command)
 
 
 @train_app.command("sft")
@@ -100,7 +105,7 @@ def train_sft_command(
     try:
         judge = train_sft(chosen, out, resume=not fresh)
     except (OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"judge: {judge}\nserve it: edit-rrm serve --model {judge}")
 
 
@@ -141,13 +146,13 @@ def eval_verdicts(
     try:
         card = load_card(Path(model)) if record and model is not None and url is None else None
     except CardError as error:
-        _fail(str(error))
+        fail(str(error))
     if record and card is None:
         raise typer.BadParameter("it needs --model FOLDER with a judge card, and no --url", param_hint="--record")
     if engine not in _LOCAL_ENGINES:
         raise typer.BadParameter(f"{engine!r} is none of {', '.join(_LOCAL_ENGINES)}", param_hint="--engine")
     try:
-        with serving(url, model, engine) as base, ServedJudge(base, api_key) as judge, _progress() as bar:
+        with serving(url, model, engine) as base, ServedJudge(base, api_key) as judge, progress_bars() as bar:
             # Asked first: a service that is not there is found out before a sample is made.
             identity = judge.identity()
             task = bar.add_task(f"{split}: judging", total=n)
@@ -156,7 +161,7 @@ def eval_verdicts(
             )
             report["identity"] = identity
     except (RewardClientError, LocalServiceError) as error:
-        _fail(str(error))
+        fail(str(error))
     if card is not None:
         measured = {**card.metrics, split: headline(report)}
         save_card(card.model_copy(update={"metrics": measured}), Path(str(model)))
@@ -192,18 +197,3 @@ def _check_split(split: str) -> None:
 
     if split not in SPLITS:
         raise typer.BadParameter(f"no split {split!r}; there are: {', '.join(SPLITS)}", param_hint="--split")
-
-
-def _fail(line: str) -> NoReturn:
-    typer.echo(f"edit-rrm: {line}", err=True)
-    raise SystemExit(1)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
