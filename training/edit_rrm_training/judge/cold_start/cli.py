@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,16 +53,18 @@ def cold_start_command(
     from edit_rrm_training.judge.cold_start.run import cold_start
 
     try:
-        config = load_config(teachers)
-        with progress_bars() as bars:
-            tasks: dict[str, TaskID] = {}
+        with ExitStack() as stack:
+            bars, tasks = progress_bars(), dict[str, TaskID]()
 
             def progress(step: str, done: int, total: int | None) -> None:
+                if not tasks:
+                    # Not before there is something to show: wrong arguments then leave one line and nothing else.
+                    stack.enter_context(bars)
                 if step not in tasks:
                     tasks[step] = bars.add_task(step, total=total)
                 bars.update(tasks[step], completed=done)
 
-            report = cold_start(config, data, out, count=n, verified=verifier, progress=progress)
+            report = cold_start(load_config(teachers), data, out, count=n, verified=verifier, progress=progress)
     except ColdStartError as error:
         fail(str(error))
     if as_json:
@@ -88,6 +91,8 @@ def _print(report: dict[str, Any], out: Path) -> None:
                 figures = (found[name][figure] for figure in ("accuracy", "accuracy_on_unmet", "all_right"))
                 table.add_row(told, *map(_share, figures))
         console.print(table)
+    kept = ", ".join(f"{count} {teacher}" for teacher, count in report["teachers"].items())
+    console.print(f"selected candidates: {kept}", markup=False, highlight=False)
     written = report["written"]
     console.print(
         f"{written['judge']} judge rows and {written['decompose']} decompose rows: {report['dataset']}",

@@ -19,9 +19,7 @@ from edit_rrm_training.judge.cold_start.rows import EditRow
 JUDGE, DECOMPOSE = "judge", "decompose"
 """The two configurations of the set: one row per edit, and one per instruction and source."""
 
-ROWS_PER_FILE = 2_000
-_ROWS_PER_GROUP = 50
-"""Rows whose images are in memory at a time while a file is written."""
+ROWS_PER_FILE, ROWS_PER_GROUP = 2_000, 50
 
 _CARD = """---
 configs:
@@ -85,9 +83,21 @@ def write_dataset(
     out: Path,
     *,
     verified: bool,
+    rows_per_file: int = ROWS_PER_FILE,
+    rows_per_group: int = ROWS_PER_GROUP,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, int]:
     """Write the set anew from a run's journals; a set that is there stays until the new one is whole.
+
+    Args:
+        pipeline: The run, done.
+        steps: Its journals.
+        prompts: The prompt set to write rows in.
+        out: Folder of the set.
+        verified: Which selection the journals hold.
+        rows_per_file: Rows of a parquet file.
+        rows_per_group: Rows whose images are in memory at a time.
+        progress: Told the judge rows written.
 
     Returns:
         Rows of each configuration.
@@ -99,7 +109,7 @@ def write_dataset(
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    files = {name: _Files(partial / name) for name in (JUDGE, DECOMPOSE)}
+    files = {name: _Files(partial / name, rows_per_file, rows_per_group) for name in (JUDGE, DECOMPOSE)}
     counts = dict.fromkeys(files, 0)
     try:
         for name, row in _rows(pipeline, steps, prompts, verified=verified):
@@ -213,8 +223,9 @@ def _decompose_row(row: EditRow, principles: tuple[Principle, ...], written: Row
 class _Files:
     """Writes rows to numbered parquet files of bounded size."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rows_per_file: int, rows_per_group: int) -> None:
         folder.mkdir()
+        self._rows_per_file, self._rows_per_group = rows_per_file, rows_per_group
         self._folder = folder
         self._features = features()
         self._rows: list[Row] = []
@@ -223,7 +234,7 @@ class _Files:
 
     def write(self, row: Row) -> None:
         self._rows.append({name: row.get(name) for name in self._features})
-        if len(self._rows) == _ROWS_PER_GROUP:
+        if len(self._rows) == self._rows_per_group:
             self._flush()
 
     def finish(self) -> None:
@@ -239,12 +250,12 @@ class _Files:
             return
         table = Dataset.from_list(self._rows, features=self._features).data.table
         if self._writer is None:
-            path = self._folder / f"{self._written // ROWS_PER_FILE:05d}.parquet"
+            path = self._folder / f"{self._written // self._rows_per_file:05d}.parquet"
             self._writer = pq.ParquetWriter(path, table.schema)
         self._writer.write_table(table)
         self._written += len(self._rows)
         self._rows = []
-        if self._written % ROWS_PER_FILE == 0:
+        if self._written % self._rows_per_file == 0:
             self.close()
 
     def close(self) -> None:

@@ -30,10 +30,10 @@ def counts(steps: Steps, *, verified: bool) -> dict[str, Any]:
 
     Returns:
         `input` rows by pool or the reason why they were refused; `rows` taken by fate, `selected` or why not;
-        `candidates` by `parsed` or why not; `gold` answers likewise.
+        `candidates` by `parsed` or why not; `gold` answers likewise; `teachers` of the selected candidates.
     """
     looked_at, fates = Counter[str](), Counter[str]()
-    candidates, gold = Counter[str](), Counter[str]()
+    candidates, gold, teachers = Counter[str](), Counter[str](), Counter[str]()
     for record in steps.mix.records():
         looked_at[record.get("failure") or ("unclassified" if "unclassified" in record else record["pool"])] += 1
         if record["pool"] != Pool.LEFT_OUT:
@@ -42,7 +42,11 @@ def counts(steps: Steps, *, verified: bool) -> dict[str, Any]:
         candidates.update(item.get("failure", "parsed") for item in record["candidates"])
     for record in steps.gold.records():
         gold[record.get("failure", "parsed")] += 1
-    named = {"input": looked_at, "rows": fates, "candidates": candidates, "gold": gold}
+    for record in steps.selected.records():
+        kept, found = record.get("candidate"), steps.candidates.get(record["id"])
+        if kept is not None and found is not None:
+            teachers[found["candidates"][kept]["teacher"]] += 1
+    named = {"input": looked_at, "rows": fates, "candidates": candidates, "gold": gold, "teachers": teachers}
     return {name: dict(sorted(counter.items())) for name, counter in named.items()}
 
 
