@@ -134,10 +134,7 @@ def test_the_key_comes_from_the_environment(fresh: FakeServer, monkeypatch: pyte
         (finishing(refusal="I cannot"), "refused"),
         (finishing(content=""), "empty"),
         (finishing(content=None), "empty"),
-        (finishing(finish_reason="tool_calls"), "bad_reply"),
-        (saying("[]"), "bad_reply"),
-        (saying('{"choices": []}'), "bad_reply"),
-        (saying("<html>a proxy</html>"), "bad_reply"),
+        (finishing(finish_reason="tool_calls"), "unfinished"),
         (failing(400, "moderated", code="content_filter"), "refused"),
         (failing(400, "the image is too big"), "rejected"),
         (failing(422), "rejected"),
@@ -149,6 +146,13 @@ def test_an_answer_that_cannot_be_used_is_typed(fresh: FakeServer, answer: Any, 
         ask(fresh.url, retries=2)
     assert error.value.reason == reason
     assert fresh.hits() == 1
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null", '{"choices": []}', "<html>a proxy</html>", ""])
+def test_what_is_no_reply_of_the_api_is_no_answer(fresh: FakeServer, content: str) -> None:
+    fresh.script.append(saying(content))
+    with pytest.raises(UnavailableError, match=f"teacher big at {fresh.url}: the reply is not one of OpenAI's API"):
+        ask(fresh.url)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

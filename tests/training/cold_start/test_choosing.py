@@ -14,6 +14,7 @@ from edit_rrm_training.judge.cold_start.choosing import choose
 from edit_rrm_training.judge.cold_start.errors import AnswerError, ColdStartError, UnavailableError, UnreachableError
 from edit_rrm_training.judge.cold_start.journal import Journal
 from edit_rrm_training.judge.cold_start.mixing import Pool, Quota, format_triage, parse_triage
+from edit_rrm_training.judge.cold_start.rows import EditRow
 from tests.training.cold_start.people import FakeTeacher, ListedRows, png, triples
 
 
@@ -103,7 +104,22 @@ def test_a_classifier_that_is_away_ends_the_run_and_nothing_is_recorded_for_it(t
     teacher = FakeTeacher(classifies=lambda row: UnavailableError("teacher x at http://x: away"))
     with pytest.raises(UnreachableError, match="teacher x at http://x: away; finished rows are kept"):
         chosen(mixed(20), tmp_path, 5, 1.0, teacher)
-    assert pools(chosen(mixed(40), tmp_path, 5, 1.0))["hard"] == 5
+    assert (tmp_path / "mix.jsonl").read_text() == ""
+    back = chosen(mixed(40), tmp_path, 5, 1.0)
+    (tmp_path / "other").mkdir()
+    assert back == chosen(mixed(40), tmp_path / "other", 5, 1.0)
+
+
+def test_records_held_back_keep_their_order(tmp_path: Path) -> None:
+    def answer(row: EditRow) -> str | Exception:
+        return UnavailableError("busy") if row.instruction in ("make it 0", "make it 2") else format_triage(["space"])
+
+    rows = triples(6)
+    rows[1:1] = [rows[0], ("", b"", b"")]
+    records = chosen(ListedRows(rows), tmp_path, 4, 1.0, FakeTeacher(classifies=answer))
+    assert [record["origin"] for record in records] == [f"listed/{index}" for index in range(len(records))]
+    assert [record.get("failure") for record in records[:4]] == [None, "duplicate", "no_instruction", None]
+    assert [record["pool"] for record in records[3:]] == ["hard", "left_out", "hard", "hard", "hard"]
 
 
 def test_no_usable_row_is_an_error(tmp_path: Path) -> None:

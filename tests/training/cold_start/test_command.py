@@ -164,6 +164,9 @@ def test_a_hosted_teacher_on_a_dataset_of_ones_own(hosted: tuple[Path, Path], tm
     assert report["candidates"] == {"missing_verdicts": 3, "parsed": 3}
     assert report["rows"] == {"selected": 3}
     assert report["truthfulness"] is None
+    assert "input ended" not in result.output
+    short = cold_start("--data", data, "--n", "9", "--teachers", teachers, "--out", tmp_path / "short")
+    assert "the input ended before 9 rows of the mix were found: 3 taken" in short.stdout
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "base_url" not in json.dumps(manifest)
 

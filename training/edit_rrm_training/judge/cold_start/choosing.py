@@ -34,7 +34,7 @@ async def choose(
     """
     triage = _Triage(classifier, seed)
     known = list(journal)
-    patience = Patience()
+    ledger = _Ledger(journal)
     taken = 0
     progress(0)
 
@@ -60,34 +60,34 @@ async def choose(
                 if "task" in record:
                     taken += quota.take(record["task"], record["hard"]) is not Pool.LEFT_OUT
             elif isinstance(row, BadRow):
-                journal.append(_refused(row.origin, row.reason, row.message))
-            elif row.id in journal:
-                journal.append(_refused(row.origin, "duplicate", "an earlier row is the same"))
+                ledger.add(_refused(row.origin, row.reason, row.message))
+            elif row.id in ledger:
+                ledger.add(_refused(row.origin, "duplicate", "an earlier row is the same"))
             else:
                 if hard is None and quota.wants_to_know(row.task):
                     # The random pool filled up after this row was looked at.
                     hard = await triage.hard(row)
-                taken += _take(row, hard, quota, patience, journal) is not Pool.LEFT_OUT
+                taken += _take(row, hard, quota, ledger) is not Pool.LEFT_OUT
             progress(taken)
     finally:
         await stream.aclose()
         await triage.close()
-    patience.conclude()
+    ledger.conclude()
     if taken == 0:
         raise ColdStartError(f"{rows.name} has no row that can be used; {journal.path} says why")
     journal.sync()
 
 
-def _take(row: EditRow, hard: Hard, quota: Quota, patience: Patience, journal: Journal) -> Pool:
+def _take(row: EditRow, hard: Hard, quota: Quota, ledger: _Ledger) -> Pool:
     asked = quota.wants_to_know(row.task)
-    if isinstance(hard, UnavailableError):
-        patience.missed(hard)
-        hard = None
-    elif asked:
-        patience.answered()
-    pool = quota.take(row.task, hard)
-    record: dict[str, Any] = {"id": row.id, "task": row.task, "origin": row.origin, "pool": pool, "hard": hard}
-    journal.append(record | ({"unclassified": True} if asked and hard is None else {}))
+    missed = hard if asked and isinstance(hard, UnavailableError) else None
+    # What nobody needs to know any more is not recorded, so that records don't depend on how far ahead was asked.
+    told = hard if asked and isinstance(hard, bool) else None
+    pool = quota.take(row.task, told)
+    record: dict[str, Any] = {"id": row.id, "task": row.task, "origin": row.origin, "pool": pool, "hard": told}
+    if asked and told is None:
+        record["unclassified"] = True
+    ledger.add(record, missed=missed, answered=asked and missed is None)
     return pool
 
 
@@ -97,19 +97,65 @@ def _refused(origin: str, reason: str, message: str) -> dict[str, Any]:
     return {"id": key, "origin": origin, "pool": Pool.LEFT_OUT, "failure": reason, "message": message}
 
 
+class _Ledger:
+    """Holds records back while the classifier does not answer: if it turns out to be away, its rows are still open."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._patience = Patience()
+        self._held: dict[str, dict[str, Any]] = {}
+        self._missing = False
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._journal or key in self._held
+
+    def add(self, record: dict[str, Any], *, missed: UnavailableError | None = None, answered: bool = False) -> None:
+        """Record a row.
+
+        Raises:
+            UnreachableError: The classifier is away; what was held back is forgotten.
+        """
+        self._held[record["id"]] = record
+        if missed is not None:
+            self._missing = True
+            self._patience.missed(missed)
+        elif answered:
+            self._missing = False
+            self._patience.answered()
+        if not self._missing:
+            self._release()
+
+    def conclude(self) -> None:
+        """Record what is held back. Raises as `add`."""
+        self._patience.conclude()
+        self._release()
+
+    def _release(self) -> None:
+        for record in self._held.values():
+            self._journal.append(record)
+        self._held.clear()
+
+
 class _Triage:
     """Asks the classifier once per task: edits of one source share the answer."""
 
     def __init__(self, classifier: Classifier | None, seed: int) -> None:
         self._classifier, self._seed = classifier, seed
+        self._answers: dict[str, Hard] = {}
         self._asked: dict[str, asyncio.Task[Hard]] = {}
 
     async def hard(self, row: EditRow) -> Hard:
         """Whether a row's instruction is hard."""
+        if row.task in self._answers:
+            return self._answers[row.task]
         if row.task not in self._asked:
             self._asked[row.task] = asyncio.create_task(self._ask(row))
         # One row's being cancelled must not take the answer from the others.
-        return await asyncio.shield(self._asked[row.task])
+        answer = await asyncio.shield(self._asked[row.task])
+        # A bool takes a thousandth of a task's memory.
+        self._answers[row.task] = answer
+        self._asked.pop(row.task, None)
+        return answer
 
     async def close(self) -> None:
         """Leave questions that are no longer of interest."""

@@ -70,15 +70,18 @@ def cold_start_command(
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
-        _print(report, out)
+        _print(report, n)
 
 
-def _print(report: dict[str, Any], out: Path) -> None:
+def _print(report: dict[str, Any], wanted: int | None) -> None:
     console = Console()
     for name in ("input", "candidates", "gold", "rows"):
         if report[name]:
             fates = ", ".join(f"{count} {fate}" for fate, count in report[name].items())
             console.print(f"{name}: {fates}", markup=False, highlight=False)
+    taken = sum(report["rows"].values())
+    if wanted is not None and taken < wanted:
+        console.print(f"the input ended before {wanted} rows of the mix were found: {taken} taken", markup=False)
     found = report["truthfulness"]
     if found is not None:
         table = Table(

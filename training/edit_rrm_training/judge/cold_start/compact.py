@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from edit_rrm.grammar import (
@@ -39,6 +40,4 @@ def principles_text(prompts: PromptSet, principles: Sequence[Principle]) -> str:
     """Principles as a prompt set's `decompose` asks for them: JSON where it says so, else the compact lines."""
     if "JSON" not in prompts.templates["decompose"]:
         return format_principles(principles)
-    import json
-
     return json.dumps([item.model_dump(mode="json") for item in principles], ensure_ascii=False)

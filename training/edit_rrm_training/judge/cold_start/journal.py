@@ -15,7 +15,7 @@ from edit_rrm_training.judge.cold_start.errors import ColdStartError
 class Journal:
     """Records of one step, by their `id`.
 
-    Only where each record starts is kept in memory (about 150 bytes a row); records are read again when asked for.
+    Only where each record starts is kept in memory (about 200 bytes a row); records are read again when asked for.
     """
 
     def __init__(self, path: Path) -> None:

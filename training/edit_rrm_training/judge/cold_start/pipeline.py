@@ -167,7 +167,7 @@ class Pipeline:
                     raise answer
             return {"id": row.id, "candidates": list(answers)}
 
-        await self._step(2, wanted, work, len(self._taken()))
+        await self._step(2, wanted, work, self._rows_taken())
 
     async def _gold(self) -> None:
         verifier = self._staff.verifier
@@ -192,11 +192,11 @@ class Pipeline:
             gold = [int(verdict) for verdict in found.passed]
             return {"id": row.id, **_told(verifier.source, seed), "gold": gold, "reasons": list(found.reasons)}
 
-        await self._step(3, wanted, work, len(self._taken()))
+        await self._step(3, wanted, work, self._rows_taken())
 
     def _select(self) -> None:
-        journal, taken = self._steps.selected, self._taken()
-        for mixed in taken:
+        journal, total = self._steps.selected, self._rows_taken()
+        for mixed in self._taken():
             key = mixed["id"]
             record = self._steps.candidates.get(key)
             gold = self._steps.gold.get(key) if self._verified else None
@@ -204,7 +204,7 @@ class Pipeline:
             # Without gold the row waits for the next run, unless no candidate parsed: then nobody asks for gold.
             if key not in journal and record is not None and not (self._verified and candidates and gold is None):
                 journal.append(selection(mixed, record, candidates, gold, verified=self._verified))
-            self._progress(STEPS[4], len(journal), len(taken))
+            self._progress(STEPS[4], len(journal), total)
         journal.sync()
 
     async def _step(
@@ -228,8 +228,11 @@ class Pipeline:
         patience.conclude()
         journal.sync()
 
-    def _taken(self) -> list[Record]:
-        return [record for record in self._steps.mix.records() if record["pool"] != Pool.LEFT_OUT]
+    def _taken(self) -> Iterator[Record]:
+        return (record for record in self._steps.mix.records() if record["pool"] != Pool.LEFT_OUT)
+
+    def _rows_taken(self) -> int:
+        return sum(1 for _ in self._taken())
 
     def _seed(self, *pieces: str | int) -> int:
         return seed_for(self._config.seed, *pieces)

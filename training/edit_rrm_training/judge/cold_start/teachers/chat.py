@@ -67,7 +67,7 @@ class ChatHost:
             except openai.APIStatusError as error:
                 raise self._refusal(error) from None
             except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-                raise AnswerError("bad_reply", f"{self.name}: the reply is not one of OpenAI's API ({error})") from None
+                raise self._unavailable(f"the reply is not one of OpenAI's API ({error})") from None
         return self._text(reply)
 
     async def _body(self, prompt: RenderedPrompt, row: EditRow, temperature: float, seed: int) -> dict[str, Any]:
@@ -91,13 +91,14 @@ class ChatHost:
             choice = reply.choices[0]
             text, refusal, reason = choice.message.content, choice.message.refusal, choice.finish_reason
         except (AttributeError, IndexError, TypeError):
-            raise AnswerError("bad_reply", f"{self.name}: the reply has no choices") from None
+            # A proxy's page, say: nothing that this row is to blame for.
+            raise self._unavailable("the reply is not one of OpenAI's API: it has no choices") from None
         if refusal or reason == "content_filter":
             raise AnswerError("refused", f"{self.name} refused")
         if reason == "length":
             raise AnswerError("truncated", f"{self.name} hit its limit of {self.config.max_tokens} tokens")
         if reason != "stop":
-            raise AnswerError("bad_reply", f"{self.name} ended with finish_reason {reason!r}")
+            raise AnswerError("unfinished", f"{self.name} ended with finish_reason {reason!r}")
         if not isinstance(text, str) or not text.strip():
             raise AnswerError("empty", f"{self.name} said nothing")
         return text

@@ -94,7 +94,7 @@ class ServedTeacher:
                 return await asyncio.get_running_loop().run_in_executor(self._pool, call)
             except RewardClientError as error:
                 message = f"teacher {self._name} at {self._config.url}: {error}"
-                if error.status in (401, 403, 404) or error.code in ("bad_response", "unauthorised"):
+                if error.status in (401, 403, 404) or (error.code == "bad_response" and not error.retryable):
                     raise ColdStartError(message) from None
                 if not error.retryable:
                     raise AnswerError(error.code, message) from None
