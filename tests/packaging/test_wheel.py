@@ -70,6 +70,10 @@ def test_every_module_is_in(names: set[str]) -> None:
     [
         "edit_rrm/prompts/*/*.txt",
         "edit_rrm_training/judge/recipes/*.yaml",
+        "edit_rrm_training/judge/cold_start/*.jsonl",
+        "edit_rrm_training/judge/cold_start/configs/*.yaml",
+        "edit_rrm_training/judge/cold_start/templates/*.txt",
+        "edit_rrm_training/judge/cold_start/templates/variants/*.txt",
         "edit_rrm_client/examples/*",
         "*/py.typed",
     ],

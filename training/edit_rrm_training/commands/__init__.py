@@ -1,1 +1,1 @@
-"""Commands of `edit-rrm` that fill a file of their own; `edit_rrm_training.cli` puts them in their groups."""
+"""Commands of `edit-rrm`, one file each; `edit_rrm_training.cli` puts them in their groups."""

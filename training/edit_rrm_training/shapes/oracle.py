@@ -46,7 +46,7 @@ class Truth:
 def judge(source: Scene, edit: Edit, edited: Scene) -> Truth:
     """Judge an edited scene."""
     findings = (*_CHECKS[edit.kind](source, edit, edited), *_quality(edited))
-    return Truth(findings, _score(source, edit, edited, findings))
+    return Truth(findings, score_findings(source, edit, edited, findings))
 
 
 def principles(source: Scene, edit: Edit) -> tuple[Principle, ...]:
@@ -313,7 +313,7 @@ def _quality(edited: Scene) -> list[Finding]:
     ]
 
 
-def _score(source: Scene, edit: Edit, edited: Scene, findings: tuple[Finding, ...]) -> float:
+def score_findings(source: Scene, edit: Edit, edited: Scene, findings: tuple[Finding, ...]) -> float:
     """The method's anchors as arithmetic: what was asked for sets the base, and repairs cost deductions."""
     if edited == source:
         return 0.0
