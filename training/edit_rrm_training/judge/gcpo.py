@@ -21,11 +21,12 @@ from torch.utils.data import Sampler
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import load_prompt_set
+from edit_rrm_training.judge.adapters import language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.pair_rows import pair_dataset, read_principles, shapes_pair
-from edit_rrm_training.judge.save import save_judge
+from edit_rrm_training.judge.save import save_trained
 
 with warnings.catch_warnings():
     # Said at every import beside a newer vLLM, also where vLLM is not asked to generate.
@@ -140,22 +141,19 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         args=training_arguments(recipe, output / "checkpoints"),
         train_dataset=dataset,
         processing_class=processor,
-        peft_config=_lora(recipe),
+        peft_config=language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision),
     )
     last = newest_complete(output / "checkpoints") if resume else None
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
     judge = output / "judge"
-    if trainer.is_world_process_zero():
-        facts = {
-            "stage": "gcpo",
-            "recipe": asdict(recipe),
-            "goes_on_from": card.training,
-            "software": {name: version(name) for name in ("torch", "transformers", "trl")},
-            "devices": trainer.accelerator.num_processes,
-        }
-        merged = trained.merge_and_unload() if recipe.lora_rank else trained
-        save_judge(merged, start, judge, card.model_copy(update={"training": facts, "metrics": {}}))
+    facts = {
+        "stage": "gcpo",
+        "recipe": asdict(recipe),
+        "goes_on_from": card.training,
+        "software": {name: version(name) for name in ("torch", "transformers", "trl")},
+        "devices": trainer.accelerator.num_processes,
+    }
+    save_trained(trainer, start, judge, card.model_copy(update={"training": facts, "metrics": {}}))
     return judge
 
 
@@ -207,18 +205,4 @@ def training_arguments(recipe: GcpoRecipe, checkpoints: Path) -> GRPOConfig:
         report_to=list(recipe.report_to),
         remove_unused_columns=False,
         disable_dropout=True,
-    )
-
-
-def _lora(recipe: GcpoRecipe) -> Any:
-    if not recipe.lora_rank:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        target_modules="all-linear",
-        exclude_modules=r".*visual.*" if recipe.freeze_vision else None,
-        task_type="CAUSAL_LM",
     )

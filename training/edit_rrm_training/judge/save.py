@@ -13,26 +13,49 @@ from edit_rrm.card import CARD_FILE, JudgeCard, save_card
 _WEIGHTS = (".safetensors", ".bin", ".index.json")
 
 
-def save_judge(model: Any, start: Path, judge: Path, card: JudgeCard) -> None:
-    """Write a judge that was trained from another one.
+def save_trained(trainer: Any, start: Path, judge: Path, card: JudgeCard) -> None:
+    """Write what a trainer trained; call it on every rank.
 
     Args:
-        model: The trained model, in any precision; it is left as it is.
-        start: Folder it started from. Whatever is no weights there (tokenizer, preprocessor, chat template) is copied
-            as it stands: loading and saving a processor can change it.
+        trainer: A `transformers.Trainer` that has trained, its model whole or with a LoRA (which is merged).
+        start: Folder it started from.
         judge: Folder to write.
         card: Its card; parameters are counted into `training`.
 
     Raises:
         OSError: The disk is full.
     """
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        # No rank has the whole model, so the trainer has to put it together, which takes all of them.
+        trainer.save_model(str(judge))
+        if trainer.is_world_process_zero():
+            _copy_processor(start, judge)
+            save_card(card, judge)
+        return
+    if not trainer.is_world_process_zero():
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    save_judge(model.merge_and_unload() if hasattr(model, "peft_config") else model, start, judge, card)
+
+
+def save_judge(model: Any, start: Path, judge: Path, card: JudgeCard) -> None:
+    """Write a judge that was trained from another one; its model is left as it is, in whatever precision.
+
+    Raises:
+        OSError: The disk is full.
+    """
     judge.mkdir(parents=True, exist_ok=True)
-    for path in sorted(start.iterdir()):
-        if path.is_file() and path.name != CARD_FILE and not path.name.endswith(_WEIGHTS):
-            shutil.copyfile(path, judge / path.name)
+    _copy_processor(start, judge)
     shipped = type(model)(model.config).to(torch.bfloat16)
     shipped.load_state_dict(model.state_dict())
     shipped.generation_config = model.generation_config
     shipped.save_pretrained(judge)
     parameters = sum(parameter.numel() for parameter in shipped.parameters())
     save_card(card.model_copy(update={"training": {**card.training, "parameters": parameters}}), judge)
+
+
+def _copy_processor(start: Path, judge: Path) -> None:
+    """Copy whatever is no weights (tokenizer, preprocessor, chat template): loading and saving could change it."""
+    for path in sorted(start.iterdir()):
+        if path.is_file() and path.name != CARD_FILE and not path.name.endswith(_WEIGHTS):
+            shutil.copyfile(path, judge / path.name)

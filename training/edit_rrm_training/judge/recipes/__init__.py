@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.seeing import SeeingRecipe
 from edit_rrm_training.judge.sft import SftRecipe
+from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
 
-RecipeT = TypeVar("RecipeT", SftRecipe, GcpoRecipe)
+RecipeT = TypeVar("RecipeT", SftRecipe, VlmSftRecipe, GcpoRecipe)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -59,7 +60,7 @@ def load_recipe(name: str, kind: type[RecipeT], **overrides: Any) -> RecipeT:
         raise ValueError(f"recipe {name!r}: {f'{where}: ' if where else ''}{reason}") from None
 
 
-def _check_fields(name: str, values: Any, recipe: type[SftRecipe | GcpoRecipe | SeeingRecipe]) -> None:
+def _check_fields(name: str, values: Any, recipe: type[SftRecipe | VlmSftRecipe | GcpoRecipe | SeeingRecipe]) -> None:
     known = {field.name for field in fields(recipe)}
     if not isinstance(values, dict):
         raise ValueError(f"recipe {name!r} is no mapping of fields to values")
