@@ -20,7 +20,8 @@ from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.settings import SHIPPED_JUDGE
 from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
-from edit_rrm_training.judge.pair_rows import messages, pair_dataset, read_principles, shapes_pair
+from edit_rrm_training.judge.pair_rows import messages, open_pairs, pair_dataset, read_principles, shapes_pair
+from tests.training.pairs.datasets_on_disk import NO_IMAGE, cell, own_row, write_parquet
 
 ROOT = Path(__file__).parents[2]
 SMALL: Mapping[str, Any] = {
@@ -79,6 +80,33 @@ def test_rows_ask_about_the_better_edit_and_then_the_worse_one() -> None:
     assert [image.tobytes() for image in better["images"]] == [pair.source.tobytes(), pair.better.tobytes()]
     assert [image.tobytes() for image in worse["images"]] == [pair.source.tobytes(), pair.worse.tobytes()]
     assert read_principles(better["principles"]) == pair.principles
+
+
+def test_pairs_of_ones_own_are_read_and_bad_rows_counted(tmp_path: Path) -> None:
+    rows = [own_row(), own_row(), own_row(instruction="make it go", better=NO_IMAGE)]
+    table = open_pairs(f"pairs:{write_parquet(tmp_path / 'x.parquet', rows)}", None)
+    assert (table.count, table.rejected) == (1, {"duplicate": 1, "missing_image": 1})
+    pair = table.pair(0)
+    assert pair.instruction == "make it blue"
+    colours = [image.getpixel((0, 0)) for image in (pair.source, pair.better, pair.worse)]
+    assert colours == [(255, 0, 0), (0, 0, 255), (0, 128, 0)]
+
+
+def test_pairs_without_principles_are_refused(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "x.parquet", [own_row(principles=None)])
+    with pytest.raises(ValueError, match="1 of 1 pairs have no principles; GCPO judges by given ones"):
+        open_pairs(f"pairs:{file}", None)
+
+
+def test_pairs_of_which_nothing_is_left_are_refused(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "x.parquet", [own_row(better=cell("green"))])
+    with pytest.raises(ValueError, match=r"none of 1 rows can be used.*identical_images"):
+        open_pairs(f"pairs:{file}", None)
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="no split 'test'"):
+        open_pairs("shapes:test", None)
 
 
 @pytest.mark.slow

@@ -78,8 +78,7 @@ def test_a_recipe_that_cannot_run_says_why(tmp_path: Path, text: str, message: s
     ("text", "message"),
     [
         ("rollouts: 1", "at least 2"),
-        ("data: shapes:test", "one of train"),
-        ("data: my-pairs", "has to be shapes:SPLIT"),
+        ("data: my-pairs", "is none of shapes:SPLIT, .*pairs:PATH"),
         ("ties: lose", "ties: Input should be 'zero', 'half' or 'drop'"),
         ("size: nano", "unknown fields"),
     ],

@@ -41,7 +41,7 @@ def main(judge: str, out: str) -> None:
         AutoModelForImageTextToText.from_pretrained(judge, local_files_only=True),
         recipe=recipe,
         args=training_arguments(recipe, Path(out)),
-        train_dataset=pair_dataset(recipe.pairs, lambda index: shapes_pair("train", index), load_prompt_set("nano")),
+        train_dataset=pair_dataset(4, lambda index: shapes_pair("train", index), load_prompt_set("nano")),
         processing_class=AutoProcessor.from_pretrained(judge, local_files_only=True),
     )
     trainer.train()

@@ -47,6 +47,17 @@ def editscore_row(better: Any = None, worse: Any = None, **changed: Any) -> Row:
     }
 
 
+def own_row(**changed: Any) -> Row:
+    return {
+        "instruction": "make it blue",
+        "source": cell("red"),
+        "better": cell("blue"),
+        "worse": cell("green"),
+        "principles": [{"question": "Is it blue?", "category": "instruction_following"}],
+        **changed,
+    }
+
+
 def tiger_row(one: str = "blue", two: str = "green", ranking: str = "A>B", **changed: Any) -> Row:
     return {
         "id": "abc_0",
@@ -77,8 +88,14 @@ def genai_row(vote: str = "leftvote", **changed: Any) -> Row:
 
 
 def _schema(rows: Sequence[Row]) -> pa.Schema:
-    kinds: Mapping[str, Any] = {"key": pa.list_(pa.string(), 2), "output_images": pa.list_(IMAGE, 2)}
+    principle = pa.struct([("question", pa.string()), ("category", pa.string())])
+    kinds: Mapping[str, Any] = {
+        "key": pa.list_(pa.string(), 2),
+        "output_images": pa.list_(IMAGE, 2),
+        "principles": pa.list_(principle),
+    }
     images = {"input_image", "source_image", "candidate_1", "candidate_2", "left_output_image", "right_output_image"}
+    images |= {"source", "better", "worse"}
     return pa.schema(
         [(name, IMAGE if name in images else kinds.get(name, pa.string())) for name in dict.fromkeys(rows[0])]
     )

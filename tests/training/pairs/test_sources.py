@@ -24,6 +24,7 @@ from tests.training.pairs.datasets_on_disk import (
     cell,
     editscore_row,
     genai_row,
+    own_row,
     png,
     tiger_row,
     write_arrow,
@@ -173,8 +174,13 @@ BAD: list[tuple[str, Row, Reason]] = [
     ("genai", genai_row(instruct_prompt=None), Reason.BAD_INSTRUCTION),
     ("genai", genai_row(right_output_image=cell("blue")), Reason.IDENTICAL_IMAGES),
     ("genai", genai_row(), Reason.DUPLICATE),
+    ("pairs", own_row(better=NO_IMAGE), Reason.MISSING_IMAGE),
+    ("pairs", own_row(better=cell("green")), Reason.IDENTICAL_IMAGES),
+    ("pairs", own_row(instruction=" "), Reason.BAD_INSTRUCTION),
+    ("pairs", own_row(principles=[]), Reason.BAD_PRINCIPLES),
+    ("pairs", own_row(principles=[{"question": "Is it blue?", "category": "beauty"}]), Reason.BAD_PRINCIPLES),
 ]
-GOOD = {"editscore": editscore_row(), "tiger": tiger_row(), "genai": genai_row()}
+GOOD = {"editscore": editscore_row(), "tiger": tiger_row(), "genai": genai_row(), "pairs": own_row()}
 
 
 @pytest.mark.parametrize(("kind", "bad", "reason"), BAD)
@@ -193,6 +199,7 @@ def test_a_bad_row_costs_that_row(kind: str, bad: Row, reason: Reason, tmp_path:
         ("tiger", tiger_row(), tiger_row(ranking="B>A")),
         ("genai", genai_row("leftvote"), genai_row("rightvote")),
         ("genai", genai_row("leftvote"), genai_row("tievote")),
+        ("pairs", own_row(), own_row(better=cell("green"), worse=cell("blue"))),
     ],
 )
 def test_contradictions_cost_both_rows(kind: str, there: Row, back: Row, tmp_path: Path) -> None:
@@ -221,9 +228,9 @@ def test_a_dataset_can_name_its_own_files_only(path: str, tmp_path: Path) -> Non
     assert found.reason is Reason.MISSING_IMAGE
 
 
-@pytest.mark.parametrize("kind", ["editscore", "tiger", "genai"])
+@pytest.mark.parametrize("kind", ["editscore", "tiger", "genai", "pairs"])
 def test_another_benchmarks_data_are_refused_with_both_lists_of_columns(kind: str, tmp_path: Path) -> None:
-    other = {"editscore": tiger_row(), "tiger": genai_row(), "genai": editscore_row()}[kind]
+    other = {"editscore": tiger_row(), "tiger": genai_row(), "genai": editscore_row(), "pairs": genai_row()}[kind]
     path = write_parquet(tmp_path / "x.parquet", [other])
     with pytest.raises(DataError) as caught:
         open_source(DataSpec(kind, str(path)))
@@ -246,7 +253,7 @@ def test_shapes_are_pairs_of_one_source() -> None:
 
 @pytest.mark.parametrize("text", ["shapes", "shapes:", ":x", "other:x", ""])
 def test_data_that_are_none_name_those_there_are(text: str) -> None:
-    with pytest.raises(ValueError, match="is none of shapes:SPLIT, editscore:PATH, tiger:PATH, genai:PATH"):
+    with pytest.raises(ValueError, match="is none of shapes:SPLIT, editscore:PATH, tiger:PATH, genai:PATH, pairs:PATH"):
         parse_data(text)
 
 
@@ -259,3 +266,12 @@ def test_only_shapes_have_an_oracle(tmp_path: Path) -> None:
         open_source(DataSpec("genai", str(tmp_path)), oracle_principles=True)
     with pytest.raises(ValueError, match="no split 'test'"):
         open_source(DataSpec("shapes", "test"))
+
+
+def test_pairs_of_ones_own_bring_their_principles_or_none(tmp_path: Path) -> None:
+    with_principles, without = pairs(
+        read("pairs", write_parquet(tmp_path / "x.parquet", [own_row(), own_row(instruction="other", principles=None)]))
+    )
+    assert with_principles.principles is not None
+    assert [principle.question for principle in with_principles.principles] == ["Is it blue?"]
+    assert without.principles is None

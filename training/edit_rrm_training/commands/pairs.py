@@ -28,7 +28,7 @@ _TIMEOUT_S = 600.0
 
 def eval_pairs(
     data: Annotated[
-        str, typer.Option(help="Which pairs: shapes:SPLIT, editscore:PATH, tiger:PATH or genai:PATH.")
+        str, typer.Option(help="Which pairs: shapes:SPLIT, or editscore, tiger, genai or pairs and :PATH.")
     ] = "shapes:held-out",
     n: Annotated[int | None, typer.Option("--n", min=1, help="How many rows. [default: all; of shapes 3000]")] = None,
     url: Annotated[str | None, typer.Option(help="A running service. Left out, one is started for this.")] = None,

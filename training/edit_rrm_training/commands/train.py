@@ -83,6 +83,7 @@ def train_gcpo_command(
     init_from: Annotated[Path, typer.Option(help="The judge to start from: a folder that SFT wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the finished judge (OUT/judge).")],
     recipe: Annotated[str, typer.Option(help="A shipped recipe (nano-gcpo), or a YAML file.")] = "nano-gcpo",
+    data: Annotated[str | None, typer.Option(help="Override the recipe's pairs: shapes:SPLIT or pairs:PATH.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints in OUT instead of resuming.")] = False,
@@ -96,21 +97,22 @@ def train_gcpo_command(
     \b
     On several devices:
         accelerate launch --num_processes 8 "$(which edit-rrm)" train gcpo \\
-            --recipe my.yaml --init-from sft/judge --out gcpo
+            --recipe gcpo --data pairs:pairs.parquet --init-from build/sft/judge --out build/gcpo
     """
     from edit_rrm_training.judge.checkpoints import DivergedError
     from edit_rrm_training.judge.gcpo import train_gcpo
     from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+    from edit_rrm_training.judge.pairs.sources.table import DataError
     from edit_rrm_training.judge.recipes import load_recipe
 
-    overrides = {"steps": steps, "seed": seed}
+    overrides = {"data": data, "steps": steps, "seed": seed}
     try:
         chosen = load_recipe(recipe, GcpoRecipe, **_given(overrides))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
     try:
         judge = train_gcpo(chosen, init_from, out, resume=not fresh)
-    except (OSError, ValueError, DivergedError) as error:
+    except (OSError, ValueError, DataError, DivergedError) as error:
         fail(str(error))
     typer.echo(f"judge: {judge}\nserve it: edit-rrm serve --model {judge}")
 

@@ -7,6 +7,7 @@ group of its own, and a rollout's reward comes from comparing its score with the
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from edit_rrm_training.judge.adapters import language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
-from edit_rrm_training.judge.pair_rows import pair_dataset, read_principles, shapes_pair
+from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_principles
 from edit_rrm_training.judge.save import save_trained
 
 with warnings.catch_warnings():
@@ -36,6 +37,8 @@ with warnings.catch_warnings():
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_logger = logging.getLogger(__name__)
 
 _UNREAD = -1.0
 """What the reward function says of a rollout that is no judgement; no score is below 0."""
@@ -118,7 +121,8 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         The judge's folder.
 
     Raises:
-        ValueError: The recipe does not fit the devices, or the judge its prompts.
+        ValueError: The recipe does not fit the devices or the data, or the judge its prompts.
+        DataError: The pairs are not there or not of the format.
         DivergedError: The loss stopped being a number.
         OSError: The disk is full; what was saved before is complete.
     """
@@ -127,8 +131,10 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
     torch.set_flush_denormal(True)
     card = _card(start)
     prompts = load_prompt_set(card.prompts)
-    split = recipe.data.removeprefix("shapes:")
-    dataset = pair_dataset(recipe.pairs, lambda index: shapes_pair(split, index), prompts)
+    table = open_pairs(recipe.data, recipe.pairs)
+    if table.rejected:
+        _logger.warning("rows that are no pair and are left out: %s", dict(table.rejected))
+    dataset = pair_dataset(table.count, table.pair, prompts)
     model = AutoModelForImageTextToText.from_pretrained(
         start, dtype=getattr(torch, recipe.dtype), local_files_only=True
     )
@@ -151,6 +157,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         "recipe": asdict(recipe),
         "goes_on_from": card.training,
         "software": {name: version(name) for name in ("torch", "transformers", "trl")},
+        "pairs": table.count,
         "devices": trainer.accelerator.num_processes,
     }
     save_trained(trainer, start, judge, card.model_copy(update={"training": facts, "metrics": {}}))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edit_rrm_training.judge.pairs.sources import parse_data
 from edit_rrm_training.judge.ties import Ties
-from edit_rrm_training.shapes import SPLITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +17,9 @@ class GcpoRecipe:
     """
 
     data: str = "shapes:train"
-    """Preference pairs: `shapes:SPLIT`."""
-    pairs: int = 10_000
-    """How many pairs there are (the paper: about 10,000)."""
+    """Preference pairs: `shapes:SPLIT`, `pairs:PATH` (docs/training.md) or what else `edit-rrm eval pairs` reads."""
+    pairs: int | None = None
+    """Use no more than this many; null uses all, and 10,000 of `shapes` (the paper: about 10,000)."""
     rollouts: int = 4
     """N: rollouts of each side of a pair. Every one is compared with N others."""
     pairs_per_step: int = 8
@@ -70,9 +70,7 @@ class GcpoRecipe:
         """
         if self.rollouts < 2:
             raise ValueError("rollouts must be at least 2: the advantage of a group of one is always zero")
-        split = self.data.removeprefix("shapes:")
-        if split == self.data or split not in SPLITS:
-            raise ValueError(f"data is {self.data!r}; it has to be shapes:SPLIT, with one of {', '.join(SPLITS)}")
+        parse_data(self.data)
 
     def generation_steps(self, devices: int) -> int:
         """Micro-batches of one generation batch on each of `devices` devices.

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from datasets import Dataset
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet
+from edit_rrm_client.protocol import encode_image
+from edit_rrm_training.judge.pairs.grouping import assemble
+from edit_rrm_training.judge.pairs.pair import Picture
+from edit_rrm_training.judge.pairs.sources import open_source, parse_data
 from edit_rrm_training.shapes.preferences import preference
+from edit_rrm_training.shapes.sample import seed_of
+
+_SHAPES_PAIRS = 10_000
+"""The paper has about 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,65 @@ class JudgedPair:
     source: Image.Image
     better: Image.Image
     worse: Image.Image
+
+
+@dataclass(frozen=True, slots=True)
+class PairTable:
+    """Pairs to train on, each made when it is asked for."""
+
+    count: int
+    pair: Callable[[int], JudgedPair]
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows that are no pair, by reason."""
+
+
+def open_pairs(data: str, limit: int | None) -> PairTable:
+    """Open preference pairs.
+
+    Args:
+        data: `shapes:SPLIT`, or a kind of dataset and its path as `edit-rrm eval pairs` takes them (`pairs:PATH`).
+        limit: Use no more than this many; None uses all (of `shapes`, which has no end, 10,000).
+
+    Raises:
+        ValueError: There is no such kind or split, nothing is left of the rows, or they have no principles.
+        DataError: The data are not there or not of the format.
+    """
+    spec = parse_data(data)
+    if spec.kind == "shapes":
+        seed_of(spec.where)
+        return PairTable(_SHAPES_PAIRS if limit is None else limit, lambda index: shapes_pair(spec.where, index))
+    assembled = assemble(open_source(spec, limit).rows())
+    reasons = Counter(row.reason.value for row in assembled.rejected)
+    told = [
+        (group, comparison)
+        for group in assembled.groups
+        for comparison in group.comparisons
+        # "Same" is dropped, as in the paper.
+        if not comparison.tied
+    ]
+    if not told:
+        raise ValueError(f"{data}: none of {assembled.rows} rows can be used ({dict(reasons)})")
+    without = sum(group.principles is None for group, _ in told)
+    if without:
+        raise ValueError(
+            f"{data}: {without} of {len(told)} pairs have no principles; GCPO judges by given ones. Put a column "
+            "`principles` beside instruction, source, better and worse (docs/training.md)"
+        )
+
+    def pair(index: int) -> JudgedPair:
+        group, comparison = told[index]
+        assert group.principles is not None
+        better, worse = (_picture(group.edits[edit]) for edit in (comparison.better, comparison.worse))
+        return JudgedPair(group.instruction, group.principles, _picture(group.source), better, worse)
+
+    return PairTable(len(told), pair, reasons)
+
+
+def _picture(picture: Picture) -> Image.Image:
+    """A picture as the service shows it to a judge: upright, on white, RGB."""
+    with Image.open(BytesIO(encode_image(picture.load()))) as image:
+        layered = ImageOps.exif_transpose(image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
 
 
 def shapes_pair(split: str, index: int) -> JudgedPair:

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     UNREADABLE_IMAGE = "unreadable_image"
     BAD_INSTRUCTION = "bad_instruction"
     """Empty, or longer than the service takes."""
+    BAD_PRINCIPLES = "bad_principles"
+    """The row's own principles are none."""
     UNKNOWN_PREFERENCE = "unknown_preference"
     """The label that says which edit is better is none that the format has."""
     IDENTICAL_IMAGES = "identical_images"

@@ -10,6 +10,7 @@ from typing import Protocol
 from edit_rrm_training.judge.pairs.pair import Pair, Rejected
 from edit_rrm_training.judge.pairs.sources.editscore import EditScoreSource
 from edit_rrm_training.judge.pairs.sources.genai import GenAiSource
+from edit_rrm_training.judge.pairs.sources.own import OwnSource
 from edit_rrm_training.judge.pairs.sources.shapes import ShapesSource
 from edit_rrm_training.judge.pairs.sources.tiger import TigerSource
 
@@ -37,6 +38,7 @@ _DATASETS: Mapping[str, Callable[[Path, int | None], PairSource]] = {
     "editscore": EditScoreSource,
     "tiger": TigerSource,
     "genai": GenAiSource,
+    "pairs": OwnSource,
 }
 KINDS = ("shapes", *_DATASETS)
 
