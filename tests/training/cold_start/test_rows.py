@@ -14,7 +14,8 @@ from PIL import Image
 
 from edit_rrm_training.judge.cold_start.config import Columns
 from edit_rrm_training.judge.cold_start.errors import ColdStartError
-from edit_rrm_training.judge.cold_start.rows import BadRow, EditRow, open_rows, read_row, upright
+from edit_rrm_training.judge.cold_start.rows import BadRow, EditRow, open_rows, read_row
+from edit_rrm_training.judge.upright import upright
 from tests.training.cold_start.people import png
 
 

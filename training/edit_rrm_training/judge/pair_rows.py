@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any
 
 from datasets import Dataset
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet
@@ -18,6 +18,7 @@ from edit_rrm_client.protocol import encode_image
 from edit_rrm_training.judge.pairs.grouping import assemble
 from edit_rrm_training.judge.pairs.pair import Picture
 from edit_rrm_training.judge.pairs.sources import open_source, parse_data
+from edit_rrm_training.judge.upright import upright
 from edit_rrm_training.shapes.preferences import preference
 from edit_rrm_training.shapes.sample import seed_of
 
@@ -89,10 +90,9 @@ def open_pairs(data: str, limit: int | None) -> PairTable:
 
 
 def _picture(picture: Picture) -> Image.Image:
-    """A picture as the service shows it to a judge: upright, on white, RGB."""
-    with Image.open(BytesIO(encode_image(picture.load()))) as image:
-        layered = ImageOps.exif_transpose(image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    """A picture as the service shows it to a judge."""
+    with Image.open(BytesIO(upright(encode_image(picture.load())))) as image:
+        return image.convert("RGB")
 
 
 def shapes_pair(split: str, index: int) -> JudgedPair:

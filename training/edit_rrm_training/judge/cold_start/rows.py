@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,21 +10,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edit_rrm.principles import MAX_INSTRUCTION_CHARS
 from edit_rrm_client.protocol import encode_image
 from edit_rrm_training.judge.cold_start.config import Columns
 from edit_rrm_training.judge.cold_start.errors import ColdStartError
+from edit_rrm_training.judge.upright import upright
 
 SHAPES = "shapes:"
 """How a split of the shapes world is named as input: `shapes:train`."""
-
-MAX_PIXELS = 64_000_000
-"""An image with more is refused unread."""
-
-_KEPT = {"PNG", "JPEG", "WEBP"}
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,30 +187,6 @@ def read_row(origin: str, instruction: Any, source: Any, edited: Any) -> EditRow
         source=usable[0],
         edited=usable[1],
     )
-
-
-def upright(content: bytes) -> bytes:
-    """An image file as everyone is to see it: RGB, upright. Left as it is where it already is that.
-
-    Raises:
-        ValueError: It cannot be decoded.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
-            image.load()
-            turned = image.getexif().get(_ORIENTATION, 1) != 1
-            if image.format in _KEPT and image.mode == "RGB" and not turned and "transparency" not in image.info:
-                return content
-            rgba = ImageOps.exif_transpose(image).convert("RGBA")
-    except Exception as error:
-        # Decoders fed with damaged files raise nearly anything: OSError, SyntaxError, struct.error, EOFError, ...
-        raise ValueError(
-            f"it cannot be decoded ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        ) from None
-    white = Image.new("RGBA", rgba.size, "white")
-    return encode_image(Image.alpha_composite(white, rgba).convert("RGB"))
 
 
 def _opened(path: Path) -> tuple[Any, int | None]:
