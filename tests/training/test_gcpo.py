@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
 from edit_rrm.card import CARD_FILE, load_card
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.settings import SHIPPED_JUDGE
 from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
+from edit_rrm_training.judge.live_rollouts import Live
 from edit_rrm_training.judge.pair_rows import messages, open_pairs, pair_dataset, read_principles, shapes_pair
 from tests.training.pairs.datasets_on_disk import NO_IMAGE, cell, own_row, write_parquet
 
@@ -208,3 +210,34 @@ def test_a_judge_of_other_words_is_refused(tmp_path: Path) -> None:
     (tmp_path / CARD_FILE).write_text(json.dumps({**card, "prompts_fingerprint": "0" * 64}), encoding="utf-8")
     with pytest.raises(ValueError, match="other words of the prompt set 'nano'"):
         train_gcpo(GcpoRecipe(), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_leaving_out_what_has_no_advantage_changes_nothing_but_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same two steps with every rollout computed, dead or not."""
+    recipe = GcpoRecipe(steps=2, **SMALL)
+    quick = weights(train_gcpo(recipe, SHIPPED_JUDGE, tmp_path / "quick"))
+    monkeypatch.setattr("edit_rrm_training.judge.gcpo.live_rollouts", lambda inputs: Live(inputs, 1.0, 1.0))
+    thorough = weights(train_gcpo(recipe, SHIPPED_JUDGE, tmp_path / "thorough"))
+    before = weights(SHIPPED_JUDGE)
+    moved = max(float((thorough[name].float() - before[name].float()).abs().max()) for name in before)
+    apart = max(float((thorough[name].float() - quick[name].float()).abs().max()) for name in before)
+    assert moved > 1e-3
+    assert apart < moved / 10
+
+
+@pytest.mark.slow
+def test_small_updates_of_a_bf16_run_are_not_rounded_away(tmp_path: Path) -> None:
+    """Weights are held in fp32: an update of 1e-6 is far below bf16's resolution of most of them."""
+    recipe = GcpoRecipe(steps=2, **{**SMALL, "learning_rate": 1e-6}, dtype="bfloat16")
+    train_gcpo(recipe, SHIPPED_JUDGE, tmp_path)
+    checkpoint = load_file(str(tmp_path / "checkpoints" / "checkpoint-2" / "model.safetensors"))
+    assert {tensor.dtype for tensor in checkpoint.values()} == {torch.float32}
+    before, after = (
+        AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).model.language_model.state_dict()
+        for folder in (SHIPPED_JUDGE, tmp_path / "checkpoints" / "checkpoint-2")
+    )
+    changed = sum(int((after[name] != before[name]).sum()) for name in before)
+    assert changed > 0.5 * sum(tensor.numel() for tensor in before.values())

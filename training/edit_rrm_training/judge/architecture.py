@@ -67,8 +67,19 @@ class NanoSize:
     vocabulary: int = 704
 
 
-SIZES: Final[dict[str, NanoSize]] = {"nano": NanoSize()}
-"""Named sizes that recipes refer to."""
+SIZES: Final[dict[str, NanoSize]] = {
+    "pico": NanoSize(
+        text_width=128,
+        text_heads=4,
+        text_hidden=304,
+        vision_width=96,
+        vision_layers=3,
+        vision_heads=3,
+        vision_hidden=256,
+    ),
+    "nano": NanoSize(),
+}
+"""Named sizes that recipes refer to: 1.6M and 3.4M parameters."""
 
 
 def build_tokenizer(texts: Iterable[str], size: NanoSize, folder: Path) -> None:

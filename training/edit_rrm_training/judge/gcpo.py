@@ -24,15 +24,20 @@ from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.adapters import language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
+from edit_rrm_training.judge.live_rollouts import live_rollouts
 from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_principles
+from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.save import save_trained
+from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
 
 with warnings.catch_warnings():
     # Said at every import beside a newer vLLM, also where vLLM is not asked to generate.
     warnings.filterwarnings("ignore", "TRL currently supports vLLM")
     from trl import GRPOConfig, GRPOTrainer
+    from trl.models import unwrap_model_for_generation
     from trl.trainer.utils import RepeatSampler
 
 if TYPE_CHECKING:
@@ -74,6 +79,14 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
         """The clipped token objective, if it is a number."""
         return self.checked(super().compute_loss(*args, **kwargs))
 
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        # KL acts on every rollout, and TRL's metrics need as many rollouts on every device.
+        if self.beta != 0.0 or self.accelerator.num_processes > 1:
+            return super()._compute_loss(model, inputs)
+        live = live_rollouts(inputs)
+        share = live.rows if self._recipe.normalise_length else live.tokens
+        return super()._compute_loss(model, live.inputs) * share
+
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
         rows = dataset if dataset is not None else self.train_dataset
         return PairSampler(
@@ -83,6 +96,35 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
             self.num_iterations * self.args.steps_per_generation,
             self.args.seed,
         )
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: Any,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        **_: Any,
+    ) -> tuple[list[list[int]], None]:
+        """Rollouts of the local prompts, of which N in a row are one."""
+        model = self.accelerator.unwrap_model(self.model)
+        if self.use_vllm or self.is_fsdp_enabled or not can_share(model) or len(prompt_ids) % num_generations:
+            generated: Any = super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations)
+            return generated  # type: ignore[no-any-return]  # trl is not type-checked
+        prompts = one_of_each(prompt_ids, images, multimodal_fields, num_generations, self._tokenizer.pad_token_id)
+        device = self.accelerator.device
+        with unwrap_model_for_generation(
+            self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
+        ) as unwrapped:
+            rollouts = sample_rollouts(
+                unwrapped,
+                {name: value.to(device) for name, value in prompts.items()},
+                num_generations,
+                max_tokens=self.max_completion_length,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                stop=self.eos_token_ids,
+            )
+        return rollouts, None
 
     def scores(
         self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], principles: Sequence[str], **_: Any
@@ -135,9 +177,8 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
     if table.rejected:
         _logger.warning("rows that are no pair and are left out: %s", dict(table.rejected))
     dataset = pair_dataset(table.count, table.pair, prompts)
-    model = AutoModelForImageTextToText.from_pretrained(
-        start, dtype=getattr(torch, recipe.dtype), local_files_only=True
-    )
+    dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
+    model = AutoModelForImageTextToText.from_pretrained(start, dtype=dtype, local_files_only=True)
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(requires_grad=False)
     processor = AutoProcessor.from_pretrained(start, local_files_only=True)
@@ -194,10 +235,11 @@ def training_arguments(recipe: GcpoRecipe, checkpoints: Path) -> GRPOConfig:
         top_p=recipe.top_p,
         beta=recipe.kl,
         epsilon=recipe.clip,
+        top_entropy_quantile=recipe.entropy_quantile,
         scale_rewards="group" if recipe.normalise_std else "none",
         loss_type="grpo" if recipe.normalise_length else "bnpo",
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule,
         warmup_steps=recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
@@ -212,4 +254,5 @@ def training_arguments(recipe: GcpoRecipe, checkpoints: Path) -> GRPOConfig:
         report_to=list(recipe.report_to),
         remove_unused_columns=False,
         disable_dropout=True,
+        use_cpu=cpu_only(),
     )

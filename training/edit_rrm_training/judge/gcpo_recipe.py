@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edit_rrm_training.judge.pairs.sources import parse_data
+from edit_rrm_training.judge.precision import Compute
 from edit_rrm_training.judge.ties import Ties
 
 
@@ -42,9 +43,14 @@ class GcpoRecipe:
     """Divide advantages by their group's standard deviation, as GRPO does and GCPO does not."""
     normalise_length: bool = True
     """Weigh every rollout the same, however long (1/T in the objective); else every token."""
+    entropy_quantile: float = 1.0
+    """Let only this share of the tokens, those the judge was least sure of, move it; 1 is the paper's. Ours: nearly all
+    tokens of a judgement follow from the ones before, and what moves them is noise."""
     clip: float = 0.2
     learning_rate: float = 1e-5
     warmup_steps: int = 20
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What the learning rate does after warming up: stay, or fall to zero at the last step."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     freeze_vision: bool = True
@@ -52,7 +58,8 @@ class GcpoRecipe:
     lora_rank: int = 0
     """Rank of a LoRA on all linear layers of the language model; 0 trains the whole of it."""
     lora_alpha: int = 32
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Compute = "float32"
+    """Of the passes; weights that are trained are held in fp32."""
     gradient_checkpointing: bool = False
     vllm: bool = False
     """Generate through vLLM, in the trainer's own processes."""

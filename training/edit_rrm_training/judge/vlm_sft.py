@@ -6,19 +6,18 @@ model.
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.adapters import language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.devices import cpu_only
+from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.sft_set import read_sft_set
 from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
@@ -63,7 +62,7 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
     dataset = read_sft_set(data, recipe.seed)
     folder = _local(start)
     card = load_card(folder) or JudgeCard()
-    dtype = getattr(torch, recipe.dtype)
+    dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(requires_grad=False)
@@ -129,5 +128,5 @@ def _arguments(recipe: VlmSftRecipe, checkpoints: Path) -> SFTConfig:
         save_total_limit=2,
         report_to=list(recipe.report_to),
         remove_unused_columns=False,
-        use_cpu=not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU") == "1",
+        use_cpu=cpu_only(),
     )

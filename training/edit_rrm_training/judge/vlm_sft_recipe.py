@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from edit_rrm_training.judge.precision import Compute
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VlmSftRecipe:
@@ -26,7 +28,8 @@ class VlmSftRecipe:
     lora_rank: int = 0
     """Rank of a LoRA on all linear layers of the language model; 0 trains the whole of it."""
     lora_alpha: int = 32
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: Compute = "bfloat16"
+    """Of the passes; weights that are trained are held in fp32."""
     gradient_checkpointing: bool = True
     seed: int = 0
     save_every: int = 200
