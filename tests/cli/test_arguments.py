@@ -75,5 +75,5 @@ def test_counts_are_positive(option: tuple[str, str]) -> None:
 
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
     told = refused(train_app, "sft", "--recipe", "no-such-recipe", "--out", str(tmp_path / "out"))
-    assert "--recipe: no recipe 'no-such-recipe': it is neither a file nor one of gcpo, nano" in told
+    assert "--recipe: no recipe 'no-such-recipe': it is neither a file nor one of gcpo, micro, nano" in told
     assert not (tmp_path / "out").exists()

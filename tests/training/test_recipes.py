@@ -26,7 +26,7 @@ def test_nano_ships_and_loads() -> None:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_says_what_its_file_says(name: str) -> None:
     written = yaml.safe_load(files("edit_rrm_training.judge.recipes").joinpath(f"{name}.yaml").read_text())
-    kind = GcpoRecipe if name.endswith("gcpo") else VlmSftRecipe if name == "sft" else SftRecipe
+    kind = GcpoRecipe if name.endswith("gcpo") else VlmSftRecipe if name in ("sft", "nano-sft") else SftRecipe
     recipe = load_recipe(name, kind)  # type: ignore[type-var]  # one of the three
     for field, value in written.items():
         found = getattr(recipe, field)
@@ -62,7 +62,7 @@ def test_an_unknown_field_is_named_with_those_there_are(tmp_path: Path) -> None:
         ("seeing: {stepz: 3}", r"seeing.*unknown fields \['stepz'\]"),
         ("seeing: long", "no mapping"),
         ("steps: [1", "is not YAML"),
-        ("size: huge", "no size 'huge'; there are: nano"),
+        ("size: huge", "no size 'huge'; there are: pico, nano, micro"),
         ("split: test", "no split 'test'; there are: train"),
         ("steps: many", "steps: Input should be a valid integer"),
     ],
@@ -105,5 +105,5 @@ def test_generation_batches_that_do_not_divide_are_refused(devices: int, updates
 
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path) -> None:
     for name in ("no-such-recipe", str(tmp_path)):
-        with pytest.raises(ValueError, match="neither a file nor one of gcpo, nano"):
+        with pytest.raises(ValueError, match="neither a file nor one of gcpo, micro, nano"):
             load_recipe(name, SftRecipe)

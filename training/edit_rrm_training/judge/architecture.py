@@ -78,8 +78,10 @@ SIZES: Final[dict[str, NanoSize]] = {
         vision_hidden=256,
     ),
     "nano": NanoSize(),
+    "micro": NanoSize(text_layers=12),
 }
-"""Named sizes that recipes refer to: 1.6M and 3.4M parameters."""
+"""Named sizes that recipes refer to: 1.6M, 3.4M and 6.2M parameters. `micro` is `nano` with more layers, so that it can
+grow from it."""
 
 
 def build_tokenizer(texts: Iterable[str], size: NanoSize, folder: Path) -> None:

@@ -29,6 +29,7 @@ from edit_rrm.prompts import load_prompt_set
 from edit_rrm_training.judge.architecture import SIZES, SPECIAL_TOKENS, TOKENIZER_FILES, build_model, build_tokenizer
 from edit_rrm_training.judge.cells import COMPARING, RECALLING, SEEING, cell_head, cell_loss
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.growth import grow_into
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
 from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
 from edit_rrm_training.shapes import SPLITS, Sample, make
@@ -81,7 +82,8 @@ class SftRecipe:
     """Compile the blocks: 1.6 times the speed on two CPU cores, after a minute of compiling (needs a C++ compiler)."""
     split: str = "train"
     init_from: str | None = None
-    """A judge's folder to go on from, its tokenizer included, instead of random weights."""
+    """A judge's folder to go on from, its tokenizer included, instead of random weights; one with fewer layers than
+    `size` grows."""
     first_index: int = 0
     """First sample of the split to use; a run that continues another one skips what that one saw."""
 
@@ -334,6 +336,8 @@ def _initial_model(recipe: SftRecipe, special: dict[str, int], seen: Path) -> Qw
     start = recipe.init_from or (seen if (seen / "config.json").exists() else None)
     if start is not None:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+        if SIZES[recipe.size].text_layers > len(model.model.language_model.layers):
+            model = grow_into(model, build_model(SIZES[recipe.size], special, recipe.seed))
     else:
         model = build_model(SIZES[recipe.size], special, recipe.seed)
     if recipe.compiled:
