@@ -30,6 +30,7 @@ from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.live_rollouts import live_rollouts
 from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_principles
 from edit_rrm_training.judge.precision import weights_dtype
+from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
 
@@ -157,13 +158,14 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         recipe: How.
         start: Folder of the judge to start from: SFT's, with its card.
         output: Folder for checkpoints (`checkpoints/`) and the finished judge (`judge/`).
-        resume: Continue from the newest complete checkpoint in `output`, if there is one.
+        resume: Continue from the newest complete checkpoint in `output`, if there is one; else delete that run.
 
     Returns:
         The judge's folder.
 
     Raises:
-        ValueError: The recipe does not fit the devices or the data, or the judge its prompts.
+        ValueError: The recipe does not fit the devices or the data, the judge its prompts, or `output` holds another
+            run.
         DataError: The pairs are not there or not of the format.
         DivergedError: The loss stopped being a number.
         OSError: The disk is full; what was saved before is complete.
@@ -172,6 +174,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
 
     torch.set_flush_denormal(True)
     card = _card(start)
+    claim(output, {"stage": "gcpo", **asdict(recipe), "start": weights_digest(start)}, resume=resume)
     prompts = load_prompt_set(card.prompts)
     table = open_pairs(recipe.data, recipe.pairs)
     if table.rejected:
@@ -190,7 +193,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         processing_class=processor,
         peft_config=language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision),
     )
-    last = newest_complete(output / "checkpoints") if resume else None
+    last = newest_complete(output / "checkpoints")
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     judge = output / "judge"
     facts = {

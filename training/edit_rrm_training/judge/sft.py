@@ -31,6 +31,7 @@ from edit_rrm_training.judge.cells import COMPARING, RECALLING, SEEING, cell_hea
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.growth import grow_into
 from edit_rrm_training.judge.rows import DESCRIBE, RowBuilder, collate
+from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.seeing import SeeingRecipe, hidden_states, learn_to_see
 from edit_rrm_training.shapes import SPLITS, Sample, make
 from edit_rrm_training.shapes.describe import describe
@@ -105,18 +106,23 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     Args:
         recipe: What to train.
         output: Folder for checkpoints (`checkpoints/`) and the finished judge (`judge/`).
-        resume: Continue from the newest checkpoint in `output`, if there is one.
+        resume: Continue from the newest checkpoint in `output`, if there is one; else delete that run.
 
     Returns:
         The judge's folder.
+
+    Raises:
+        ValueError: `output` holds another run, or there is no judge to go on from.
     """
     # Optimiser moments of rarely used weights decay into denormals, which CPUs multiply a hundred times slower.
     torch.set_flush_denormal(True)
     judge = output / "judge"
+    start = None if recipe.init_from is None else weights_digest(Path(recipe.init_from))
+    claim(output, {"stage": "sft", **asdict(recipe), "init_from": None, "start": start}, resume=resume)
     special = prepare_tokenizer(recipe, judge)
     model = _initial_model(recipe, special, output / "seen")
     dataset = _StepBatches(recipe, judge, special["<|endoftext|>"])
-    last = newest_complete(output / "checkpoints") if resume else None
+    last = newest_complete(output / "checkpoints")
     progress = _Progress(output / "log.jsonl", resumed=last is not None)
     trainer = _TreeTrainer(
         recipe=recipe,

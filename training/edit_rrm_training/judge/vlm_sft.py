@@ -18,6 +18,7 @@ from edit_rrm_training.judge.adapters import language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.precision import weights_dtype
+from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.sft_set import read_sft_set
 from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
@@ -47,13 +48,14 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
             without one they are `standard`.
         data: Folder of the set.
         output: Folder for checkpoints (`checkpoints/`) and the finished judge (`judge/`).
-        resume: Continue from the newest complete checkpoint in `output`, if there is one.
+        resume: Continue from the newest complete checkpoint in `output`, if there is one; else delete that run.
 
     Returns:
         The judge's folder.
 
     Raises:
         SftSetError: The folder is no SFT set.
+        ValueError: `output` holds another run.
         DivergedError: The loss stopped being a number.
         OSError: There is no such model, or the disk is full; what was saved before is complete.
     """
@@ -62,6 +64,8 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
     dataset = read_sft_set(data, recipe.seed)
     folder = _local(start)
     card = load_card(folder) or JudgeCard()
+    begun = {"stage": "sft", **asdict(recipe), "start": weights_digest(folder), "rows": len(dataset)}
+    claim(output, begun, resume=resume)
     dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
     if recipe.freeze_vision:
@@ -75,7 +79,7 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
         processing_class=processor,
         peft_config=lora,
     )
-    last = newest_complete(output / "checkpoints") if resume else None
+    last = newest_complete(output / "checkpoints")
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     judge = output / "judge"
     facts = {

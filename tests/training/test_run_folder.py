@@ -1,0 +1,68 @@
+"""A run's folder says whose it is: what something else began is not gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edit_rrm_training.judge.run_folder import RUN_FILE, claim, weights_digest
+
+FACTS = {"stage": "gcpo", "learning_rate": 1e-4, "steps": 100, "start": "abc"}
+
+
+def begun(folder: Path) -> Path:
+    claim(folder, FACTS, resume=True)
+    (folder / "checkpoints" / "checkpoint-50").mkdir(parents=True)
+    (folder / "judge").mkdir()
+    return folder
+
+
+def test_the_same_run_goes_on(tmp_path: Path) -> None:
+    claim(begun(tmp_path / "run"), FACTS, resume=True)
+    assert (tmp_path / "run" / "checkpoints" / "checkpoint-50").is_dir()
+
+
+def test_a_run_may_be_made_longer(tmp_path: Path) -> None:
+    claim(begun(tmp_path), {**FACTS, "steps": 200}, resume=True)
+    assert json.loads((tmp_path / RUN_FILE).read_text())["steps"] == 200
+
+
+def test_another_recipe_or_start_is_refused_and_named(tmp_path: Path) -> None:
+    other = {**FACTS, "learning_rate": 2e-4, "start": "def"}
+    with pytest.raises(ValueError, match=r"learning_rate: 0\.0001 there, 0\.0002 here; start: 'abc' there.*--fresh"):
+        claim(begun(tmp_path), other, resume=True)
+    assert json.loads((tmp_path / RUN_FILE).read_text()) == FACTS
+    assert (tmp_path / "checkpoints" / "checkpoint-50").is_dir()
+
+
+def test_a_fresh_start_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
+    """Or a fresh run that is killed would be gone on with from the old one's last checkpoint."""
+    (begun(tmp_path) / "notes.txt").write_text("mine")
+    claim(tmp_path, {**FACTS, "learning_rate": 2e-4}, resume=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", RUN_FILE]
+
+
+def test_a_folder_without_a_readable_record_is_taken_over(tmp_path: Path) -> None:
+    (begun(tmp_path) / RUN_FILE).write_text('{"stage":')
+    claim(tmp_path, FACTS, resume=True)
+    assert json.loads((tmp_path / RUN_FILE).read_text()) == FACTS
+
+
+def test_only_the_first_process_touches_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    claim(tmp_path / "run", FACTS, resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_weights_or_another_tokenizer_have_another_digest(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    first = weights_digest(tmp_path)
+    (tmp_path / "edit_rrm.json").write_text("{}")
+    assert weights_digest(tmp_path) == first
+    (tmp_path / "tokenizer.json").write_text('{"a": 1}')
+    second = weights_digest(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"weighty")
+    assert len({first, second, weights_digest(tmp_path)}) == 3

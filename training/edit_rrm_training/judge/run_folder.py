@@ -1,0 +1,90 @@
+"""The folder of a training run: whose checkpoints it holds, so that nothing is resumed that something else began."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+RUN_FILE: Final = "run.json"
+
+MAY_CHANGE: Final = frozenset({"steps", "epochs", "save_every", "log_every", "report_to", "micro_batch", "compiled"})
+"""Fields of a recipe that a run may be gone on with under another value."""
+
+_PARTS = ("checkpoints", "seen", "judge", "log.jsonl", RUN_FILE)
+"""What a run writes into its folder."""
+
+_HEAD = 1 << 20
+
+
+def claim(output: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
+    """Say whose run a folder holds, before anything is read from it or written to it.
+
+    On several devices only the first one's process does anything.
+
+    Args:
+        output: The run's folder; it need not be there.
+        facts: What decides what the run produces: the recipe's fields, what it starts from, its data. Fields in
+            `MAY_CHANGE` are not compared.
+        resume: Whether to go on with what is there; otherwise it is deleted.
+
+    Raises:
+        ValueError: The folder holds another run; the message names the fields that differ, with both values.
+        OSError: The folder cannot be written.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
+    told = json.loads(json.dumps(dict(facts), default=str))
+    path = output / RUN_FILE
+    if not resume:
+        _clear(output)
+    elif (before := _read(path)) is not None and (output / "checkpoints").is_dir():
+        _compare(output, before, told)
+    output.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".partial")
+    written.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    written.replace(path)
+
+
+def weights_digest(judge: Path) -> str:
+    """A digest of a judge's weights and tokenizer, from the beginning and the size of each of their files."""
+    digest = hashlib.sha256()
+    for path in sorted((*judge.glob("*.safetensors"), *judge.glob("tokenizer.json"))):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {path.stat().st_size} ".encode())
+            digest.update(file.read(_HEAD))
+    return digest.hexdigest()
+
+
+def _compare(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    differing = [
+        f"{name}: {before.get(name)!r} there, {now.get(name)!r} here"
+        for name in sorted({*before, *now} - MAY_CHANGE)
+        if before.get(name) != now.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{output} holds a run that was begun otherwise ({'; '.join(differing)}). Choose another --out, "
+            "or delete that run with --fresh"
+        )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _clear(output: Path) -> None:
+    for name in _PARTS:
+        path = output / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
