@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import Trainer
@@ -14,6 +15,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 _WEIGHTS = "model.safetensors"
 _STATE = "trainer_state.json"
+_WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
+"""What writing to a full disk raises: json's, safetensors' and torch's own."""
 
 
 class DivergedError(RuntimeError):
@@ -59,6 +62,22 @@ class JudgeCheckpoints(Trainer):  # type: ignore[misc]  # transformers is not ty
             "Lower the learning rate or the temperature and run again"
         )
 
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OSError: It could not be written; the message says what to do, and which checkpoint is whole.
+        """
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        except _WRITE_ERRORS as error:
+            last = newest_complete(Path(self.args.output_dir))
+            kept = "none was saved before" if last is None else f"the last one before is whole: {last}"
+            raise OSError(
+                f"the checkpoint of step {self.state.global_step} could not be written ({_first_line(error)}); {kept}. "
+                "Make room on the disk and run again"
+            ) from error
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         # `Trainer` writes a checkpoint under the names of released Qwen2.5-VLs and reads it by those of its modules:
         # resuming would silently go on from the initial weights.
@@ -75,6 +94,10 @@ class JudgeCheckpoints(Trainer):  # type: ignore[misc]  # transformers is not ty
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             load_model(target, Path(resume_from_checkpoint) / _WEIGHTS)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _is_adapter(model: nn.Module) -> bool:

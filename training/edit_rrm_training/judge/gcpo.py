@@ -33,6 +33,7 @@ from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
+from edit_rrm_training.judge.tokenizer_fit import check_tokenizer
 
 with warnings.catch_warnings():
     # Said at every import beside a newer vLLM, also where vLLM is not asked to generate.
@@ -185,6 +186,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(requires_grad=False)
     processor = AutoProcessor.from_pretrained(start, local_files_only=True)
+    check_tokenizer(model, processor, start)
     trainer = GcpoTrainer(
         model,
         recipe=recipe,

@@ -21,6 +21,7 @@ from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.sft_set import read_sft_set
+from edit_rrm_training.judge.tokenizer_fit import check_tokenizer
 from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
 
 with warnings.catch_warnings():
@@ -71,6 +72,7 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
     if recipe.freeze_vision:
         model.model.visual.requires_grad_(requires_grad=False)
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    check_tokenizer(model, processor, start)
     lora = language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision)
     trainer = VlmSftTrainer(
         model,
