@@ -45,6 +45,9 @@ serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
 nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train sft --recipe nano --out build/nano
 	$(BIN)/edit-rrm train sft --recipe nano-polish --init-from build/nano/judge --out build/nano-polish
+	$(BIN)/edit-rrm data cold-start --data shapes:train --n 20000 --teachers noisy --out build/cold-start
+	$(BIN)/edit-rrm train sft --recipe nano-sft --data build/cold-start/dataset --init-from build/nano-polish/judge --out build/nano-sft
+	$(BIN)/edit-rrm train gcpo --recipe nano-gcpo --init-from build/nano-sft/judge --out build/nano-gcpo
 
 clean: ## Remove what was built, and the environment
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

@@ -19,7 +19,7 @@ from transformers import AutoModelForImageTextToText
 from edit_rrm.card import CARD_FILE, load_card
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.settings import SHIPPED_JUDGE
-from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo
+from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo, training_arguments
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.live_rollouts import Live
 from edit_rrm_training.judge.pair_rows import messages, open_pairs, pair_dataset, read_principles, shapes_pair
@@ -241,3 +241,13 @@ def test_small_updates_of_a_bf16_run_are_not_rounded_away(tmp_path: Path) -> Non
     )
     changed = sum(int((after[name] != before[name]).sum()) for name in before)
     assert changed > 0.5 * sum(tensor.numel() for tensor in before.values())
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_what_the_recipe_says_is_what_trl_is_told(tmp_path: Path, schedule: Any) -> None:
+    recipe = GcpoRecipe(schedule=schedule, entropy_quantile=0.2, kl=0.01, clip=0.1, normalise_std=True)
+    told = training_arguments(recipe, tmp_path)
+    assert told.lr_scheduler_type == ("constant_with_warmup" if schedule == "constant" else schedule)
+    assert (told.top_entropy_quantile, told.beta, told.epsilon, told.scale_rewards) == (0.2, 0.01, 0.1, "group")
+    paper = training_arguments(GcpoRecipe(), tmp_path)
+    assert (paper.top_entropy_quantile, paper.beta, paper.scale_rewards, paper.loss_type) == (1.0, 0.0, "none", "grpo")

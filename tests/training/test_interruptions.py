@@ -65,6 +65,7 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[bytes]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_that_is_killed_mid_step_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with subprocess.Popen(
@@ -86,6 +87,7 @@ def test_a_run_that_is_killed_mid_step_ends_as_if_it_had_not_been(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_full_disk_is_one_line_and_leaves_what_was_saved(tmp_path: Path) -> None:
     """Files may not grow past what the weights need: the optimiser's state, twice as big, does not fit any more."""
     recipe = load_recipe_with(tmp_path, steps=1)

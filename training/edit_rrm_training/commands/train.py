@@ -23,7 +23,7 @@ def train_sft_command(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of steps.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads to use.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints in OUT instead of resuming.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in OUT instead of resuming it.")] = False,
 ) -> None:
     """Train a judge to decompose and to verify (SFT); run again to resume after an interruption.
 
@@ -86,13 +86,13 @@ def train_gcpo_command(
     data: Annotated[str | None, typer.Option(help="Override the recipe's pairs: shapes:SPLIT or pairs:PATH.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints in OUT instead of resuming.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in OUT instead of resuming it.")] = False,
 ) -> None:
     """Train a judge on preference pairs (GCPO); run again to resume after an interruption.
 
     \b
-    The shipped judge's last stage:
-        edit-rrm train gcpo --init-from build/nano-polish/judge --out build/nano-gcpo
+    A small judge on the shapes world, half an hour on one CPU core:
+        edit-rrm train gcpo --init-from build/nano-sft/judge --out build/nano-gcpo
 
     \b
     On several devices:
