@@ -1,0 +1,41 @@
+"""What the documents say GCPO gained is what was measured, and it is what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pair_figures import JUDGES, PAIRS, SPLITS, accuracy, report, table
+
+ROOT = Path(__file__).parents[2]
+TUNED = [judge for judge in JUDGES if "gcpo" in judge]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+def test_a_document_prints_what_was_measured(document: str) -> None:
+    assert table() in (ROOT / document).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("judge", JUDGES)
+def test_every_figure_is_of_the_same_pairs_in_the_same_way(judge: str, split: str) -> None:
+    found, first = report(judge, split), report("nano-sft", split)
+    assert (found["data"], found["n"], found["pairs"]["pairs"]) == (f"shapes:{split}", PAIRS, PAIRS)
+    assert (found["mode"], found["samples"], found["ties"], found["principles"]) == ("think", 1, "wrong", "decomposed")
+    assert found["data_fingerprint"] == first["data_fingerprint"]
+    assert (
+        found["pairs"]["right"] + found["pairs"]["wrong"] + found["pairs"]["tied"] + found["pairs"]["unscored"] == PAIRS
+    )
+
+
+def test_every_judge_is_another() -> None:
+    assert len({report(judge, "held-out")["identity"] for judge in JUDGES}) == len(JUDGES)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("judge", TUNED)
+def test_gcpo_gains_five_points_and_the_intervals_are_apart(judge: str, split: str) -> None:
+    before, after = accuracy("nano-sft", split), accuracy(judge, split)
+    assert after["value"] - before["value"] >= 0.05
+    assert after["low"] > before["high"]
