@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,13 @@ def test_gcpo_gains_five_points_over_its_seeds_and_every_interval_is_apart(split
     before, after = accuracy("nano-sft", split), [accuracy(judge, split) for judge in TUNED]
     assert sum(seed["value"] for seed in after) / len(after) - before["value"] >= 0.05
     assert all(seed["low"] > before["high"] for seed in after)
+
+
+def test_a_better_ranker_is_still_a_truthful_verifier() -> None:
+    folder = ROOT / "docs" / "results" / "verdicts"
+    before, after = (json.loads((folder / f"{name}.held-out.json").read_text()) for name in ("nano-sft", "nano-gcpo-0"))
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for mode in ("think", "probe"):
+        shares = [found[mode]["accuracy"]["value"] for found in (before, after)]
+        assert shares[1] > shares[0] - 0.01
+        assert all(f"{share:.1%}" in text for share in shares)
