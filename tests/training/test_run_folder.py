@@ -66,3 +66,12 @@ def test_other_weights_or_another_tokenizer_have_another_digest(tmp_path: Path) 
     second = weights_digest(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"weighty")
     assert len({first, second, weights_digest(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_does_not_delete_the_judge_it_starts_from(tmp_path: Path, resume: bool) -> None:
+    start = begun(tmp_path / "run") / "judge"
+    with pytest.raises(ValueError, match="which this run starts from and would overwrite; choose another --out"):
+        claim(tmp_path / "run", {**FACTS, "stage": "sft"}, start=start, resume=resume)
+    assert start.is_dir()
+    claim(tmp_path / "other", FACTS, start=start, resume=resume)

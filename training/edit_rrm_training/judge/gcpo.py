@@ -175,7 +175,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
 
     torch.set_flush_denormal(True)
     card = _card(start)
-    claim(output, {"stage": "gcpo", **asdict(recipe), "start": weights_digest(start)}, resume=resume)
+    claim(output, {"stage": "gcpo", **asdict(recipe), "start": weights_digest(start)}, start=start, resume=resume)
     prompts = load_prompt_set(card.prompts)
     table = open_pairs(recipe.data, recipe.pairs)
     if table.rejected:

@@ -21,7 +21,7 @@ _PARTS = ("checkpoints", "seen", "judge", "log.jsonl", RUN_FILE)
 _HEAD = 1 << 20
 
 
-def claim(output: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
+def claim(output: Path, facts: Mapping[str, Any], *, start: Path | None = None, resume: bool) -> None:
     """Say whose run a folder holds, before anything is read from it or written to it.
 
     On several devices only the first one's process does anything.
@@ -30,14 +30,20 @@ def claim(output: Path, facts: Mapping[str, Any], *, resume: bool) -> None:
         output: The run's folder; it need not be there.
         facts: What decides what the run produces: the recipe's fields, what it starts from, its data. Fields in
             `MAY_CHANGE` are not compared.
+        start: The judge that the run starts from, if any; it must not lie in the folder, which may be deleted.
         resume: Whether to go on with what is there; otherwise it is deleted.
 
     Raises:
-        ValueError: The folder holds another run; the message names the fields that differ, with both values.
+        ValueError: The folder holds another run (the message names the fields that differ, with both values), or what
+            this one starts from.
         OSError: The folder cannot be written.
     """
     if os.environ.get("RANK", "0") != "0":
         return
+    if start is not None and start.resolve().is_relative_to(output.resolve()):
+        raise ValueError(
+            f"{output} holds {start}, which this run starts from and would overwrite; choose another --out"
+        )
     told = json.loads(json.dumps(dict(facts), default=str))
     path = output / RUN_FILE
     if not resume:

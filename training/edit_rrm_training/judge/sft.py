@@ -117,8 +117,9 @@ def train_sft(recipe: SftRecipe, output: Path, *, resume: bool = True) -> Path:
     # Optimiser moments of rarely used weights decay into denormals, which CPUs multiply a hundred times slower.
     torch.set_flush_denormal(True)
     judge = output / "judge"
-    start = None if recipe.init_from is None else weights_digest(Path(recipe.init_from))
-    claim(output, {"stage": "sft", **asdict(recipe), "init_from": None, "start": start}, resume=resume)
+    start = None if recipe.init_from is None else Path(recipe.init_from)
+    facts = {**asdict(recipe), "init_from": None, "start": None if start is None else weights_digest(start)}
+    claim(output, {"stage": "sft", **facts}, start=start, resume=resume)
     special = prepare_tokenizer(recipe, judge)
     model = _initial_model(recipe, special, output / "seen")
     dataset = _StepBatches(recipe, judge, special["<|endoftext|>"])

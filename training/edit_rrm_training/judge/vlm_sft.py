@@ -66,7 +66,7 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
     folder = _local(start)
     card = load_card(folder) or JudgeCard()
     begun = {"stage": "sft", **asdict(recipe), "start": weights_digest(folder), "rows": len(dataset)}
-    claim(output, begun, resume=resume)
+    claim(output, begun, start=folder, resume=resume)
     dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
     if recipe.freeze_vision:
