@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.settings import SHIPPED_JUDGE
 from edit_rrm_training.judge.pair_rows import pair_dataset, shapes_pair
-from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
+from edit_rrm_training.judge.shared_prefix import ATTENTION, can_share, one_of_each, sample_rollouts
 
 TOKENS = 24
 
@@ -117,11 +117,20 @@ def test_top_p_leaves_out_what_is_unlikely(judge: Any, prompts: dict[str, torch.
     assert sampled(judge, prompts, 2, temperature=4.0, top_p=1e-6) == greedy
 
 
-def test_the_attention_of_the_model_is_put_back(judge: Any, prompts: dict[str, torch.Tensor]) -> None:
+def test_the_attention_of_the_model_is_put_back(
+    judge: Any, prompts: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = judge.config.text_config._attn_implementation
-    with pytest.raises(IndexError):
-        sampled(judge, {**prompts, "input_ids": prompts["input_ids"] + 10_000}, 2)
     sampled(judge, prompts, 2, max_tokens=2)
+    assert judge.config.text_config._attn_implementation == before
+
+    def fail(*_: Any) -> None:
+        assert judge.config.text_config._attn_implementation == ATTENTION
+        raise RuntimeError("in the midst of it")
+
+    monkeypatch.setattr("edit_rrm_training.judge.shared_prefix._draw", fail)
+    with pytest.raises(RuntimeError, match="in the midst of it"):
+        sampled(judge, prompts, 2)
     assert judge.config.text_config._attn_implementation == before
 
 
