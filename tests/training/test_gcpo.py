@@ -25,6 +25,8 @@ from edit_rrm_training.judge.live_rollouts import Live
 from edit_rrm_training.judge.pair_rows import messages, open_pairs, pair_dataset, read_principles, shapes_pair
 from tests.training.pairs.datasets_on_disk import NO_IMAGE, cell, own_row, write_parquet
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parents[2]
 SMALL: Mapping[str, Any] = {
     "pairs": 12,
@@ -41,14 +43,6 @@ SMALL: Mapping[str, Any] = {
 
 def weights(judge: Path) -> dict[str, torch.Tensor]:
     return load_file(str(judge / "model.safetensors"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,15 +14,9 @@ from edit_rrm_service.settings import SHIPPED_JUDGE
 from edit_rrm_training.judge.pair_rows import pair_dataset, shapes_pair
 from edit_rrm_training.judge.shared_prefix import ATTENTION, can_share, one_of_each, sample_rollouts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOKENS = 24
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

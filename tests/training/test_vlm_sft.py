@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from edit_rrm_training.judge.sft_set import COLUMNS, SftSetError, read_sft_set
 from edit_rrm_training.judge.vlm_sft import train_vlm_sft
 from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL: dict[str, Any] = {
     "batch": 4,
     "accumulate": 1,
@@ -32,14 +33,6 @@ SMALL: dict[str, Any] = {
     "save_every": 2,
     "log_every": 1,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
