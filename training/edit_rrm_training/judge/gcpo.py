@@ -28,6 +28,7 @@ from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.live_rollouts import live_rollouts
+from edit_rrm_training.judge.packed_rollouts import can_pack, packed_inputs
 from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_principles
 from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.run_folder import claim, weights_digest
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _logger = logging.getLogger(__name__)
+
+_PACKED = {"pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids"}
+"""What TRL passes about a batch of a Qwen2.5-VL besides its tokens."""
 
 _UNREAD = -1.0
 """What the reward function says of a rollout that is no judgement; no score is below 0."""
@@ -88,6 +92,38 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
         live = live_rollouts(inputs)
         share = live.rows if self._recipe.normalise_length else live.tokens
         return super()._compute_loss(model, live.inputs) * share
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **fields: Any,
+    ) -> Any:
+        """Log-probabilities and entropies of the completions' tokens, shape (B, C); a prompt is read once for all."""
+        used = {name: value for name, value in fields.items() if value is not None}
+        whole = (batch_size or len(input_ids)) >= len(input_ids) and not compute_aux_loss
+        if not whole or set(used) != _PACKED or not can_pack(self.accelerator.unwrap_model(model)):
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **fields,
+            )
+        packing, inputs = packed_inputs(model, input_ids, attention_mask, logits_to_keep, **used)
+        with self.accelerator.autocast():
+            scored = model(**inputs, fused_lm_head=True)
+        width, length = logits_to_keep, input_ids.shape[1]
+        entropy = packing.spread(scored.entropy, width, length) if compute_entropy else None
+        return packing.spread(scored.log_probs, width, length), entropy, None
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
         rows = dataset if dataset is not None else self.train_dataset
