@@ -1,4 +1,4 @@
-"""What GCPO gained, as the documents print it: `python -m tests.docs.pair_figures` writes the table.
+"""What GCPO gained, as the documents print it: `python -m tests.docs.pair_figures` writes the tables.
 
 The figures are whole reports of `edit-rrm eval pairs --json` in `docs/results/pairs`, one file per judge and split.
 """
@@ -12,6 +12,8 @@ from typing import Any
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "pairs"
 SPLITS = ("held-out", "held-out-combinations")
 JUDGES = {"nano-sft": "SFT", "nano-gcpo-0": "GCPO, seed 0", "nano-gcpo-1": "GCPO, seed 1"}
+SIZES = {"pico": "1.6M", "nano": "3.4M", "micro": "6.1M"}
+STAGES = {"sft": "after SFT", "gcpo-0": "after GCPO"}
 PAIRS = 3_000
 
 
@@ -34,12 +36,27 @@ def table() -> str:
     for judge, name in JUDGES.items():
         cells = [name]
         for split in SPLITS:
-            share, pairs = accuracy(judge, split), report(judge, split)["pairs"]
-            cells.append(f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})")
+            pairs = report(judge, split)["pairs"]
+            cells.append(_share(judge, split))
             cells.append(f"{pairs['tied'] / pairs['pairs']:.1%}")
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
+def sizes_table() -> str:
+    """One row per size: the same cold start and the same GCPO (seed 0) of larger judges."""
+    head = ["judge", *(f"`{split}` {stage}" for split in SPLITS for stage in STAGES.values())]
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for size, parameters in SIZES.items():
+        cells = [f"{size} ({parameters})", *(_share(f"{size}-{stage}", split) for split in SPLITS for stage in STAGES)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _share(judge: str, split: str) -> str:
+    share = accuracy(judge, split)
+    return f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
+
+
 if __name__ == "__main__":
-    print(table())
+    print(table(), sizes_table(), sep="\n\n")

@@ -22,7 +22,7 @@ from torch.utils.data import Sampler
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import load_prompt_set
-from edit_rrm_training.judge.adapters import language_lora
+from edit_rrm_training.judge.adapters import check_mergeable, language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
@@ -231,6 +231,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         processing_class=processor,
         peft_config=language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision),
     )
+    check_mergeable(trainer, recipe.lora_rank)
     last = newest_complete(output / "checkpoints")
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     judge = output / "judge"

@@ -41,13 +41,18 @@ def save_trained(trainer: Any, start: Path, judge: Path, card: JudgeCard) -> Non
 def save_judge(model: Any, start: Path, judge: Path, card: JudgeCard) -> None:
     """Write a judge that was trained from another one; its model is left as it is, in whatever precision.
 
+    Beside the model this takes the memory of its weights in bf16, on the model's device.
+
     Raises:
         OSError: The disk is full.
     """
     judge.mkdir(parents=True, exist_ok=True)
     _copy_processor(start, judge)
-    shipped = type(model)(model.config).to(torch.bfloat16)
-    shipped.load_state_dict(model.state_dict())
+    # Without weights of its own: making up 7B random ones, to overwrite them, takes minutes and 28 GB.
+    with torch.device("meta"):
+        shipped = type(model)(model.config).to(torch.bfloat16)
+    shipped.load_state_dict({name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}, assign=True)
+    shipped.tie_weights()
     shipped.generation_config = model.generation_config
     shipped.save_pretrained(judge)
     parameters = sum(parameter.numel() for parameter in shipped.parameters())

@@ -14,7 +14,7 @@ from typing import Any
 
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.prompts import load_prompt_set
-from edit_rrm_training.judge.adapters import language_lora
+from edit_rrm_training.judge.adapters import check_mergeable, language_lora
 from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.precision import weights_dtype
@@ -81,6 +81,7 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
         processing_class=processor,
         peft_config=lora,
     )
+    check_mergeable(trainer, recipe.lora_rank)
     last = newest_complete(output / "checkpoints")
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     judge = output / "judge"
