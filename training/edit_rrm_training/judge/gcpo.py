@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +21,18 @@ from torch.utils.data import Sampler
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import load_prompt_set
-from edit_rrm_training.judge.adapters import check_mergeable, language_lora
-from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.adapters import language_lora
+from edit_rrm_training.judge.checkpoints import JudgeCheckpoints
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.gcpo_rewards import pair_rewards, pair_statistics
 from edit_rrm_training.judge.live_rollouts import live_rollouts
 from edit_rrm_training.judge.packed_rollouts import can_pack, packed_inputs
 from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_principles
-from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
-from edit_rrm_training.judge.tokenizer_fit import check_tokenizer
+from edit_rrm_training.judge.vlm_run import load_start, run_facts, train
 
 with warnings.catch_warnings():
     # Said at every import beside a newer vLLM, also where vLLM is not asked to generate.
@@ -207,8 +205,6 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         DivergedError: The loss stopped being a number.
         OSError: The disk is full; what was saved before is complete.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     torch.set_flush_denormal(True)
     card = _card(start)
     claim(output, {"stage": "gcpo", **asdict(recipe), "start": weights_digest(start)}, start=start, resume=resume)
@@ -217,12 +213,7 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
     if table.rejected:
         _logger.warning("rows that are no pair and are left out: %s", dict(table.rejected))
     dataset = pair_dataset(table.count, table.pair, prompts)
-    dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
-    model = AutoModelForImageTextToText.from_pretrained(start, dtype=dtype, local_files_only=True)
-    if recipe.freeze_vision:
-        model.model.visual.requires_grad_(requires_grad=False)
-    processor = AutoProcessor.from_pretrained(start, local_files_only=True)
-    check_tokenizer(model, processor, start)
+    model, processor = load_start(start, recipe)
     trainer = GcpoTrainer(
         model,
         recipe=recipe,
@@ -231,18 +222,9 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         processing_class=processor,
         peft_config=language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision),
     )
-    check_mergeable(trainer, recipe.lora_rank)
-    last = newest_complete(output / "checkpoints")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    train(trainer, recipe, output / "checkpoints")
     judge = output / "judge"
-    facts = {
-        "stage": "gcpo",
-        "recipe": asdict(recipe),
-        "goes_on_from": card.training,
-        "software": {name: version(name) for name in ("torch", "transformers", "trl")},
-        "pairs": table.count,
-        "devices": trainer.accelerator.num_processes,
-    }
+    facts = {**run_facts(trainer, recipe, "gcpo", card.training), "pairs": table.count}
     save_trained(trainer, start, judge, card.model_copy(update={"training": facts, "metrics": {}}))
     return judge
 

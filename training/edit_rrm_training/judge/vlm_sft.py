@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from edit_rrm.card import JudgeCard, load_card
 from edit_rrm.prompts import load_prompt_set
-from edit_rrm_training.judge.adapters import check_mergeable, language_lora
-from edit_rrm_training.judge.checkpoints import JudgeCheckpoints, newest_complete
+from edit_rrm_training.judge.adapters import language_lora
+from edit_rrm_training.judge.checkpoints import JudgeCheckpoints
 from edit_rrm_training.judge.devices import cpu_only
-from edit_rrm_training.judge.precision import weights_dtype
 from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.sft_set import read_sft_set
-from edit_rrm_training.judge.tokenizer_fit import check_tokenizer
+from edit_rrm_training.judge.vlm_run import load_start, run_facts, train
 from edit_rrm_training.judge.vlm_sft_recipe import VlmSftRecipe
 
 with warnings.catch_warnings():
@@ -60,19 +58,12 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
         DivergedError: The loss stopped being a number.
         OSError: There is no such model, or the disk is full; what was saved before is complete.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     dataset = read_sft_set(data, recipe.seed)
     folder = _local(start)
     card = load_card(folder) or JudgeCard()
     begun = {"stage": "sft", **asdict(recipe), "start": weights_digest(folder), "rows": len(dataset)}
     claim(output, begun, start=folder, resume=resume)
-    dtype = weights_dtype(recipe.dtype, frozen=recipe.lora_rank > 0)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    if recipe.freeze_vision:
-        model.model.visual.requires_grad_(requires_grad=False)
-    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-    check_tokenizer(model, processor, start)
+    model, processor = load_start(folder, recipe)
     lora = language_lora(recipe.lora_rank, recipe.lora_alpha, freeze_vision=recipe.freeze_vision)
     trainer = VlmSftTrainer(
         model,
@@ -81,18 +72,10 @@ def train_vlm_sft(recipe: VlmSftRecipe, start: str, data: Path, output: Path, *,
         processing_class=processor,
         peft_config=lora,
     )
-    check_mergeable(trainer, recipe.lora_rank)
-    last = newest_complete(output / "checkpoints")
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    train(trainer, recipe, output / "checkpoints")
     judge = output / "judge"
-    facts = {
-        "stage": "sft",
-        "recipe": asdict(recipe),
-        "rows": len(dataset),
-        "goes_on_from": card.training or start.rpartition("/")[2],
-        "software": {name: version(name) for name in ("torch", "transformers", "trl")},
-        "devices": trainer.accelerator.num_processes,
-    }
+    before = card.training or start.rpartition("/")[2]
+    facts = {**run_facts(trainer, recipe, "sft", before), "rows": len(dataset)}
     fingerprint = load_prompt_set(card.prompts).fingerprint
     described = {"training": facts, "metrics": {}, "prompts_fingerprint": fingerprint}
     save_trained(trainer, folder, judge, card.model_copy(update=described))
