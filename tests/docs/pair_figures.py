@@ -44,11 +44,11 @@ def table() -> str:
 
 
 def sizes_table() -> str:
-    """One row per size: the same cold start and the same GCPO (seed 0) of larger judges."""
-    head = ["judge", *(f"`{split}` {stage}" for split in SPLITS for stage in STAGES.values())]
+    """One row per size, on `held-out`: the same cold start and the same GCPO (seed 0) of smaller and larger judges."""
+    head = ["judge", *STAGES.values()]
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for size, parameters in SIZES.items():
-        cells = [f"{size} ({parameters})", *(_share(f"{size}-{stage}", split) for split in SPLITS for stage in STAGES)]
+        cells = [f"{size} ({parameters})", *(_share(f"{size}-{stage}", "held-out") for stage in STAGES)]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

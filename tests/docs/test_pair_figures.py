@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pair_figures import JUDGES, PAIRS, SPLITS, accuracy, report, table
+from tests.docs.pair_figures import JUDGES, PAIRS, SIZES, SPLITS, STAGES, accuracy, report, sizes_table, table
 
 ROOT = Path(__file__).parents[2]
 TUNED = [judge for judge in JUDGES if "gcpo" in judge]
@@ -18,8 +18,26 @@ def test_a_document_prints_what_was_measured(document: str) -> None:
     assert table() in (ROOT / document).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("judge", JUDGES)
+def test_training_md_prints_what_was_measured_of_larger_judges() -> None:
+    assert sizes_table() in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def test_a_larger_judge_gains_more_from_the_same_preferences() -> None:
+    before, after = ({size: accuracy(f"{size}-{stage}", "held-out") for size in SIZES} for stage in STAGES)
+    gains = [after[size]["value"] - before[size]["value"] for size in SIZES]
+    assert gains == sorted(gains)
+    assert after["micro"]["low"] > after["pico"]["high"]
+    # And what training.md has to say beside it: SFT tells them apart by nothing.
+    assert max(share["low"] for share in before.values()) < min(share["high"] for share in before.values())
+
+
+FIGURES = [
+    *((judge, split) for judge in JUDGES for split in SPLITS),
+    *((f"{size}-{stage}", "held-out") for size in SIZES for stage in STAGES),
+]
+
+
+@pytest.mark.parametrize(("judge", "split"), FIGURES)
 def test_every_figure_is_of_the_same_pairs_in_the_same_way(judge: str, split: str) -> None:
     found, first = report(judge, split), report("nano-sft", split)
     assert (found["data"], found["n"], found["pairs"]["pairs"]) == (f"shapes:{split}", PAIRS, PAIRS)
