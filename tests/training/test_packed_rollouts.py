@@ -140,6 +140,31 @@ def test_probabilities_entropies_and_gradients_are_those_of_rows_of_their_own(
         assert torch.allclose(value, expected[name], atol=1e-4 * max(1.0, float(expected[name].abs().max()))), name
 
 
+def test_an_adapted_judge_is_packed_too(batch: dict[str, Any]) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    plain = AutoModelForImageTextToText.from_pretrained(SHIPPED_JUDGE, dtype=torch.float32)
+    add_fused_lm_head(plain)
+    adapted = get_peft_model(plain, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    assert can_pack(adapted)
+    ids, mask = batch["ids"], batch["mask"]
+    packing, inputs = packed_inputs(adapted, ids, mask, WIDTH, **fields(batch))
+
+    def scored() -> torch.Tensor:
+        with torch.no_grad():
+            return packing.spread(adapted(**inputs, fused_lm_head=True).log_probs, WIDTH, ids.shape[1])
+
+    with_adapter = scored()
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :-WIDTH] = -100
+    own = {name: value for name, value in fields(batch).items() if name != "num_images"}
+    with torch.no_grad():
+        alone = adapted(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, **own)
+    assert torch.allclose(with_adapter, alone.log_probs[:, -WIDTH:], atol=1e-4)
+    with adapted.disable_adapter():
+        assert not torch.allclose(scored(), with_adapter, atol=1e-2)
+
+
 def test_two_edits_of_one_source_are_two_prompts(batch: dict[str, Any]) -> None:
     """The tokens of a pair's two sides are the same; their images are not."""
     patches = list(batch["pixel_values"].split(len(batch["pixel_values"]) // len(batch["chosen"])))
