@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, load_model
 from transformers import AutoModelForImageTextToText
+from trl.trainer.utils import split_pixel_values_by_grid
 
 from edit_rrm.card import CARD_FILE, load_card
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.settings import SHIPPED_JUDGE
-from edit_rrm_training.judge.gcpo import PairSampler, train_gcpo, training_arguments
+from edit_rrm_training.judge.gcpo import _PACKED, GcpoTrainer, PairSampler, train_gcpo, training_arguments
 from edit_rrm_training.judge.gcpo_recipe import GcpoRecipe
 from edit_rrm_training.judge.live_rollouts import Live
 from edit_rrm_training.judge.pair_rows import messages, open_pairs, pair_dataset, read_principles, shapes_pair
@@ -224,6 +225,39 @@ def test_leaving_out_what_has_no_advantage_changes_nothing_but_rounding(
     moved, apart = distance(before, thorough), distance(quick, thorough)
     assert moved > 0.1
     assert apart < moved / 10
+
+
+@pytest.mark.slow
+def test_a_rollout_is_as_likely_beside_longer_prompts_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = GcpoTrainer._compute_loss
+    seen: list[tuple[int, float]] = []
+
+    def compared(self: GcpoTrainer, model: Any, inputs: dict[str, Any]) -> Any:
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+        mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+        fields = {name: inputs[name] for name in _PACKED}
+        width = inputs["completion_ids"].shape[1]
+        batch, *_ = self._get_per_token_logps_and_entropies(model, ids, mask, width, **fields)
+        images = split_pixel_values_by_grid({name: fields[name] for name in _PACKED - {"mm_token_type_ids"}})
+        for row, written in enumerate(inputs["completion_mask"].bool()):
+            tokens = ids[row][mask[row].bool()][None]
+            with torch.no_grad():
+                logits = model(
+                    input_ids=tokens,
+                    pixel_values=images["pixel_values"][row],
+                    image_grid_thw=images["image_grid_thw"][row],
+                    mm_token_type_ids=(tokens == model.config.image_token_id).long(),
+                ).logits
+            answer = tokens[0, -int(written.sum()) :]
+            alone = logits[0, -1 - len(answer) : -1].log_softmax(-1).gather(1, answer[:, None])[:, 0]
+            padding = int((inputs["prompt_mask"][row] == 0).sum())
+            seen.append((padding, float((batch[row][written].detach() - alone).abs().max())))
+        return compute(self, model, inputs)
+
+    monkeypatch.setattr(GcpoTrainer, "_compute_loss", compared)
+    train_gcpo(GcpoRecipe(steps=1, **{**SMALL, "temperature": 1.0}), SHIPPED_JUDGE, tmp_path)
+    assert len({padding for padding, _ in seen}) > 1
+    assert max(difference for _, difference in seen) < 1e-3
 
 
 @pytest.mark.slow

@@ -214,6 +214,8 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         _logger.warning("rows that are no pair and are left out: %s", dict(table.rejected))
     dataset = pair_dataset(table.count, table.pair, prompts)
     model, processor = load_start(start, recipe)
+    # TRL pads prompts on the left and takes what the processor says of their tokens: which are an image's.
+    processor.tokenizer.padding_side = "left"
     trainer = GcpoTrainer(
         model,
         recipe=recipe,
