@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from edit_rrm_training.judge.pair_rows import open_pairs, pair_dataset, read_pri
 from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.judge.save import save_trained
 from edit_rrm_training.judge.shared_prefix import can_share, one_of_each, sample_rollouts
+from edit_rrm_training.judge.vllm_rollouts import one_pad_per_image, reload_weights
 from edit_rrm_training.judge.vlm_run import load_start, run_facts, train
 
 with warnings.catch_warnings():
@@ -78,6 +80,8 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
         """Take a `GRPOTrainer`'s arguments but `reward_funcs`, and the recipe."""
         self._recipe = recipe
         super().__init__(*args, reward_funcs=[self.scores], **kwargs)
+        if self.use_vllm:
+            self.vllm_generation.sync_weights = partial(reload_weights, self.vllm_generation)
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """The clipped token objective, if it is a number."""
@@ -140,9 +144,12 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
         multimodal_fields: dict[str, Any],
         num_generations: int,
         **_: Any,
-    ) -> tuple[list[list[int]], None]:
-        """Rollouts of the local prompts, of which N in a row are one."""
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        """Rollouts of the local prompts, of which N in a row are one, and from vLLM its log-probabilities of them."""
         model = self.accelerator.unwrap_model(self.model)
+        if self.use_vllm:
+            pad = self.processing_class.image_token_id
+            prompt_ids = [one_pad_per_image(prompt, pad) for prompt in prompt_ids]
         if self.use_vllm or self.is_fsdp_enabled or not can_share(model) or len(prompt_ids) % num_generations:
             generated: Any = super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations)
             return generated  # type: ignore[no-any-return]  # trl is not type-checked
@@ -272,6 +279,8 @@ def training_arguments(recipe: GcpoRecipe, checkpoints: Path) -> GRPOConfig:
         gradient_checkpointing=recipe.gradient_checkpointing,
         bf16=recipe.dtype == "bfloat16",
         use_vllm=recipe.vllm,
+        vllm_gpu_memory_utilization=recipe.vllm_memory,
+        vllm_max_model_length=recipe.vllm_max_length,
         seed=recipe.seed,
         logging_steps=recipe.log_every,
         logging_nan_inf_filter=False,

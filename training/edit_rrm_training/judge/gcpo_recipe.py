@@ -63,6 +63,10 @@ class GcpoRecipe:
     gradient_checkpointing: bool = False
     vllm: bool = False
     """Generate through vLLM, in the trainer's own processes."""
+    vllm_memory: float = 0.3
+    """Share of a device's memory that vLLM may take, its copy of the weights included, in (0, 1)."""
+    vllm_max_length: int | None = None
+    """Tokens of a prompt and its rollout that vLLM keeps memory for; null: all that the model can read."""
     seed: int = 0
     save_every: int = 50
     log_every: int = 1
