@@ -1,7 +1,8 @@
 """What GCPO gained, as the documents print it: `python -m tests.docs.pair_figures` writes the tables.
 
-The figures are whole reports of `edit-rrm eval pairs --json` in `docs/results/pairs`, one file per judge and split. Those
-in `misplaced-images` are of runs whose loss took image tokens of padded prompts for text (mended since), and their starts.
+The figures are whole reports of `edit-rrm eval pairs --json` in `docs/results/pairs`, one file per judge and split.
+Those in `misplaced-images` are of runs whose loss took image tokens of padded prompts for text (mended since), and
+their starts.
 """
 
 from __future__ import annotations
