@@ -80,6 +80,8 @@ class GcpoTrainer(JudgeCheckpoints, GRPOTrainer):  # type: ignore[misc]  # trl i
         """Take a `GRPOTrainer`'s arguments but `reward_funcs`, and the recipe."""
         self._recipe = recipe
         super().__init__(*args, reward_funcs=[self.scores], **kwargs)
+        # TRL pads prompts on the left and takes what the processor says of their tokens: which are an image's.
+        self._tokenizer.padding_side = "left"
         if self.use_vllm:
             self.vllm_generation.sync_weights = partial(reload_weights, self.vllm_generation)
 
@@ -221,8 +223,6 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         _logger.warning("rows that are no pair and are left out: %s", dict(table.rejected))
     dataset = pair_dataset(table.count, table.pair, prompts)
     model, processor = load_start(start, recipe)
-    # TRL pads prompts on the left and takes what the processor says of their tokens: which are an image's.
-    processor.tokenizer.padding_side = "left"
     trainer = GcpoTrainer(
         model,
         recipe=recipe,
