@@ -200,6 +200,15 @@ def test_two_ranks_keep_pairs_together(tmp_path: Path) -> None:
     assert (log["gcpo/win_probability"], log["gcpo/dead_wrong"], log["reward"]) == (0.0, 1.0, 0.0)
 
 
+def test_rollouts_through_a_vllm_that_is_not_there_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edit_rrm_training.judge.gcpo.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"vLLM is not installed: pip install 'edit-rrm\[vllm\]', or set vllm: false"):
+        train_gcpo(GcpoRecipe(vllm=True), SHIPPED_JUDGE, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_judge_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no judge card \(edit_rrm\.json\); GCPO starts from a judge that SFT made"):
         train_gcpo(GcpoRecipe(), tmp_path, tmp_path / "out")

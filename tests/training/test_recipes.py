@@ -79,6 +79,9 @@ def test_a_recipe_that_cannot_run_says_why(tmp_path: Path, text: str, message: s
     [
         ("rollouts: 1", "at least 2"),
         ("data: my-pairs", "is none of shapes:SPLIT, .*pairs:PATH"),
+        ("vllm_memory: 1.5", "a share of a device's memory, between 0 and 1"),
+        ("vllm_memory: 0", "a share of a device's memory, between 0 and 1"),
+        ("vllm_max_length: 256", "max_completion_tokens = 256 leave no room for a prompt"),
         ("ties: lose", "ties: Input should be 'zero', 'half' or 'drop'"),
         ("size: nano", "unknown fields"),
     ],

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,13 +209,15 @@ def train_gcpo(recipe: GcpoRecipe, start: Path, output: Path, *, resume: bool = 
         The judge's folder.
 
     Raises:
-        ValueError: The recipe does not fit the devices or the data, the judge its prompts, or `output` holds another
-            run.
+        ValueError: The recipe does not fit the devices, the data or what is installed, the judge its prompts, or
+            `output` holds another run.
         DataError: The pairs are not there or not of the format.
         DivergedError: The loss stopped being a number.
         OSError: The disk is full; what was saved before is complete.
     """
     torch.set_flush_denormal(True)
+    if recipe.vllm and find_spec("vllm") is None:
+        raise ValueError("vllm: true, but vLLM is not installed: pip install 'edit-rrm[vllm]', or set vllm: false")
     card = _card(start)
     claim(output, {"stage": "gcpo", **asdict(recipe), "start": weights_digest(start)}, start=start, resume=resume)
     prompts = load_prompt_set(card.prompts)

@@ -81,6 +81,13 @@ class GcpoRecipe:
         """
         if self.rollouts < 2:
             raise ValueError("rollouts must be at least 2: the advantage of a group of one is always zero")
+        if not 0.0 < self.vllm_memory < 1.0:
+            raise ValueError(f"vllm_memory is {self.vllm_memory}; it is a share of a device's memory, between 0 and 1")
+        if self.vllm_max_length is not None and self.vllm_max_length <= self.max_completion_tokens:
+            raise ValueError(
+                f"vllm_max_length is {self.vllm_max_length}: rollouts of max_completion_tokens = "
+                f"{self.max_completion_tokens} leave no room for a prompt"
+            )
         parse_data(self.data)
 
     def generation_steps(self, devices: int) -> int:
