@@ -15,11 +15,21 @@ from typing import Any
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "pairs"
 MISPLACED = RESULTS / "misplaced-images"
 SPLITS = ("held-out", "held-out-combinations")
-JUDGES = {"nano-sft": "SFT", "nano-gcpo-0": "GCPO"}
+JUDGES = {"nano-sft": "SFT", "nano-gcpo-0": "GCPO, seed 0", "nano-gcpo-1": "GCPO, seed 1"}
 MISPLACED_JUDGES = {"nano-sft": "SFT", "nano-gcpo-0": "GCPO, seed 0", "nano-gcpo-1": "GCPO, seed 1"}
 SIZES = {"pico": "1.6M", "nano": "3.4M", "micro": "6.1M"}
 STAGES = {"sft": "after SFT", "gcpo-0": "after GCPO"}
 VERIFIER = {"without verifier": ("nano-sft-unverified", "nano-gcpo-unverified"), "with": ("nano-sft", "nano-gcpo-0")}
+MODES = {"`think`": "held-out", "`think`, Avg@4": "held-out.avg4", "`probe`": "held-out.probe"}
+"""Ways to verify, and the reports they are in."""
+ABLATION = {
+    ("SFT", "off"): "nano-sft-unverified",
+    ("SFT", "on"): "nano-sft",
+    ("GCPO", "off"): "nano-gcpo-unverified",
+    ("GCPO", "on"): "nano-gcpo-0",
+}
+PAPER = {"the paper's Qwen2.5-VL-3B": (64.1, 69.3, 72.0), "the paper's Qwen2.5-VL-7B": (68.9, 75.4, 82.2)}
+"""Its table 1, accuracy in percent on its own human pairs: T, T+V, and GCPO."""
 PAIRS = 3_000
 
 
@@ -63,6 +73,22 @@ def verifier_table() -> str:
     return _markdown(rows, columns=1 + len(STAGES))
 
 
+def ablation_table() -> str:
+    """Ways to verify, the verifier and the stages, on `held-out`."""
+    rows = [["stage", "verifier", *MODES]]
+    rows += [[*cell, *(_share(judge, split, RESULTS) for split in MODES.values())] for cell, judge in ABLATION.items()]
+    return _markdown(rows, columns=2 + len(MODES))
+
+
+def paper_table() -> str:
+    """The method's stages here and in the paper: two worlds, of which only the steps compare."""
+    judges = ("nano-sft-unverified", "nano-sft", "nano-gcpo-0")
+    ours = [f"{accuracy(judge, 'held-out')['value']:.1%}" for judge in judges]
+    rows = [["judge", "SFT (T)", "SFT with the verifier (T+V)", "GCPO"], ["nano, 3.4M, shapes", *ours]]
+    rows += [[judge, *(f"{share}%" for share in shares)] for judge, shares in PAPER.items()]
+    return _markdown(rows, columns=1 + len(judges))
+
+
 def _share(judge: str, split: str, folder: Path) -> str:
     share = accuracy(judge, split, folder)
     return f"{share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})"
@@ -74,4 +100,5 @@ def _markdown(rows: list[list[str]], columns: int) -> str:
 
 
 if __name__ == "__main__":
-    print(table(), table(MISPLACED_JUDGES, MISPLACED), sizes_table(), verifier_table(), sep="\n\n")
+    others = (sizes_table(), verifier_table(), ablation_table(), paper_table())
+    print(table(), table(MISPLACED_JUDGES, MISPLACED), *others, sep="\n\n")

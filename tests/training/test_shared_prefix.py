@@ -75,10 +75,10 @@ def test_a_stop_ends_a_rollout_and_is_part_of_it(judge: Any, prompts: dict[str, 
 def test_what_is_sampled_is_distributed_as_the_model_says(
     judge: Any, processor: Any, prompts: dict[str, torch.Tensor]
 ) -> None:
-    """The third token of 400 rollouts that began alike, against the model's own probabilities after those two."""
+    """The third token of 1,000 rollouts that began alike, against the model's own probabilities after those two."""
     torch.manual_seed(0)
     one = processed(processor, rows(1)[:1])
-    drawn = sampled(judge, one, 400, max_tokens=3, temperature=4.0)
+    drawn = sampled(judge, one, 1_000, max_tokens=3, temperature=4.0)
     begun = max({tuple(row[:2]) for row in drawn}, key=lambda start: sum(tuple(row[:2]) == start for row in drawn))
     thirds = torch.tensor([row[2] for row in drawn if tuple(row[:2]) == begun])
     start = torch.tensor([begun])
