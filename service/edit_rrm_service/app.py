@@ -15,9 +15,11 @@ from starlette.types import Scope
 
 from edit_rrm.verdicts import ErrorDetail, Outcome
 from edit_rrm_service.api.routes import router
+from edit_rrm_service.auth import KeyRing, load_keys
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.loading import load_judge
 from edit_rrm_service.middleware import OPEN_PATHS, EdgeMiddleware, error_body
+from edit_rrm_service.rate_limit import RateLimit
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader, ServiceState
 
@@ -31,7 +33,11 @@ _DESCRIPTION = (
 
 
 def create_app(
-    settings: Settings | None = None, *, loader: Loader = load_judge, on_failure: Callable[[str], None] | None = None
+    settings: Settings | None = None,
+    *,
+    loader: Loader = load_judge,
+    on_failure: Callable[[str], None] | None = None,
+    keys: KeyRing | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -39,8 +45,14 @@ def create_app(
         settings: How to serve; from the environment where left out.
         loader: Finds the judge and makes its engine.
         on_failure: Called with one line if the judge cannot be loaded.
+        keys: Accepted API keys; those that the settings name where left out.
+
+    Raises:
+        KeysError: The settings name a keys file that cannot be used.
     """
     settings = settings or Settings()
+    if keys is None:
+        keys = load_keys(settings.api_key_hashes, settings.api_keys_file, settings.caller_limits)
     state = ServiceState(settings, loader)
 
     @asynccontextmanager
@@ -63,7 +75,8 @@ def create_app(
     app.add_middleware(
         EdgeMiddleware,
         metrics=state.metrics,
-        key_hashes=settings.api_key_hashes,
+        keys=keys,
+        limit=RateLimit(),
         open_paths=OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"},
         max_body_bytes=settings.max_body_bytes,
         route_of=lambda scope: _known(scope, routes),
@@ -96,7 +109,7 @@ async def _answer_api_error(request: Request, error: Exception) -> JSONResponse:
     headers = error.headers
     if error.retryable and error.status in (429, 503) and "Retry-After" not in headers:
         state: ServiceState = request.app.state.service
-        headers = {**headers, "Retry-After": str(state.admission.retry_after_s(1))}
+        headers = {**headers, "Retry-After": state.admission.retry_after()}
     return JSONResponse(error_body(error.detail(_request_id(request))), error.status, headers)
 
 

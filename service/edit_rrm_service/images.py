@@ -105,8 +105,18 @@ def pixel_digest(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
+def image_pixels(data: bytes) -> int | None:
+    """Pixels that a PNG or WebP file claims to have, by its first bytes; None for others. Checks nothing."""
+    size = _webp_size(data)
+    if data.startswith(_FORMATS["PNG"]) and len(data) >= 24:
+        size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    return None if size is None else size[0] * size[1]
+
+
 def _webp_size(data: bytes) -> tuple[int, int] | None:
     """Width and height by a WebP file's first chunk (RFC 9649), or None where there is none to read them from."""
+    if image_format(data) != "WEBP":
+        return None
     kind = data[12:16]
     if kind == b"VP8X" and len(data) >= 30:
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1

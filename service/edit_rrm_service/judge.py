@@ -19,11 +19,13 @@ from edit_rrm.grammar import Failure, Judgement, parse_judgement, parse_principl
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt
 from edit_rrm.verdicts import SCORE_MAX, Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
+from edit_rrm_service.admission import Ticket
 from edit_rrm_service.engines.base import Completion, Engine, EngineError, EngineImage, LabelReading, Prompt, Sampling
 from edit_rrm_service.errors import UnscoredError
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.readings import verdict_from_logprobs
 from edit_rrm_service.singleflight import SingleFlight
+from edit_rrm_service.work import Work, WorkModel
 
 T = TypeVar("T")
 
@@ -75,6 +77,10 @@ class Call:
     identity: str
     deadline: float
     """Event-loop time by which everything has to be done."""
+    ticket: Ticket
+    """What the request was let in with, and takes its turns at the engine on."""
+    work: Work
+    """Predicted for its parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +96,47 @@ class GroupResult:
 class Judge:
     """Judges edits with one engine, one judge card and one prompt set."""
 
-    def __init__(self, engine: Engine, card: JudgeCard, prompts: PromptSet, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, card: JudgeCard, prompts: PromptSet, metrics: Metrics, work: WorkModel) -> None:
         self._engine = engine
         self._card = card
         self._prompts = prompts
         self._metrics = metrics
+        self._work = work
         self._decompositions: SingleFlight[Decomposition] = SingleFlight(_DECOMPOSITIONS)
 
-    async def decompose(self, instruction: str, source: EngineImage, deadline: float) -> Decomposition:
+    async def decompose(
+        self, instruction: str, source: EngineImage, deadline: float, ticket: Ticket, work: int
+    ) -> Decomposition:
         """Break an instruction into principles. Calls for the same instruction and source share one generation.
+
+        Args:
+            instruction: What the edit was meant to do.
+            source: The image before the edit.
+            deadline: Event-loop time by which it has to be done.
+            ticket: What the request was let in with.
+            work: Predicted for this.
 
         Raises:
             UnscoredError: There are no principles to judge by; the outcome says why.
         """
-        work = self._decompositions.run((instruction, source.digest), lambda: self._decompose(instruction, source))
-        decomposition, shared = await _before(deadline, work)
+
+        async def in_turn() -> Decomposition:
+            async with ticket.turn(work):
+                return await self._decompose(instruction, source)
+
+        running = self._decompositions.run((instruction, source.digest), in_turn)
+        decomposition, shared = await _before(deadline, running)
         return replace(decomposition, usage=Usage()) if shared else decomposition
 
-    async def verify(self, call: Call, edited: EngineImage) -> Verified:
-        """Check the call's principles on one edit.
+    async def verify(self, call: Call, edited: EngineImage, *, first: bool = True) -> Verified:
+        """Check the call's principles on one edit, in its turn; the `first` of a group brings the prefix along.
 
         Raises:
             UnscoredError: The judge's answer is not a judgement; the outcome says why.
         """
         assert call.principles is not None, "verify needs principles"
-        return await _before(call.deadline, self._verify(call, call.principles, edited))
+        work = call.work.first if first else call.work.more
+        return await _before(call.deadline, self._verify(call, call.principles, edited, work))
 
     async def rewards(self, call: Call, edits: Sequence[EngineImage | ErrorDetail]) -> GroupResult:
         """Judge a group of edits of one source.
@@ -142,7 +164,9 @@ class Judge:
         timing: dict[str, float] = {}
         if call.principles is None and any(isinstance(edit, EngineImage) for edit in edits):
             try:
-                decomposition = await self.decompose(call.instruction, call.source, call.deadline)
+                decomposition = await self.decompose(
+                    call.instruction, call.source, call.deadline, call.ticket, max(1, call.work.decompose)
+                )
             except UnscoredError as error:
                 error = UnscoredError(
                     error.outcome,
@@ -159,20 +183,20 @@ class Judge:
             usage = decomposition.usage
             timing["decompose"] = (time.perf_counter() - started) * 1e3
         # Tasks start in order, so the engine sees the group in order: all work on one edit, then on the next.
-        tasks += [asyncio.ensure_future(self._reward(call, edit)) for edit in edits]
+        tasks += [asyncio.ensure_future(self._reward(call, edit, index == 0)) for index, edit in enumerate(edits)]
         rewards = await asyncio.gather(*tasks)
         for reward in rewards:
             usage = usage + reward.usage
         timing["total"] = (time.perf_counter() - started) * 1e3
         return GroupResult(tuple(rewards), call.principles, usage, timing)
 
-    async def _reward(self, call: Call, edit: EngineImage | ErrorDetail) -> Reward:
+    async def _reward(self, call: Call, edit: EngineImage | ErrorDetail, first: bool) -> Reward:
         if isinstance(edit, ErrorDetail):
             return self._bad(call, edit)
         assert call.principles is not None
         started = time.perf_counter()
         try:
-            verified = await self.verify(call, edit)
+            verified = await self.verify(call, edit, first=first)
         except UnscoredError as error:
             return self._unscored(call, error)
         options = call.options
@@ -208,15 +232,15 @@ class Judge:
             raise UnscoredError(principles.outcome, principles.message, code=principles.outcome.value)
         seconds = time.perf_counter() - started
         self._metrics.stage("decompose", seconds)
+        self._work.answered("decompose", completion.completion_tokens)
         return Decomposition(principles, _usage(completion), seconds)
 
-    async def _verify(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
-        started = time.perf_counter()
-        if call.options.mode is Mode.PROBE:
-            verified = await self._probe(call, principles, edited)
-        else:
-            verified = await self._think(call, principles, edited)
-        self._metrics.stage(call.options.mode.value, time.perf_counter() - started)
+    async def _verify(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage, work: int) -> Verified:
+        probe = call.options.mode is Mode.PROBE
+        async with call.ticket.turn(work, len(principles) if probe else call.options.samples):
+            started = time.perf_counter()
+            verified = await (self._probe if probe else self._think)(call, principles, edited)
+            self._metrics.stage(call.options.mode.value, time.perf_counter() - started)
         return verified
 
     async def _think(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
@@ -231,6 +255,8 @@ class Judge:
         )
         completions = [_completed(reply[0]) for reply in replies]
         judgements = [self._read(completion, principles) for completion in completions]
+        for completion in completions:
+            self._work.answered(Mode.THINK.value, completion.completion_tokens)
         usage = sum((_usage(completion) for completion in completions), Usage())
         first = judgements[0]
         share = [

@@ -9,9 +9,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from edit_rrm.grammar import FailureKind
 from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
+from edit_rrm_service.callers import Priority
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
+_WAITS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _SCORES = tuple(float(score) for score in range(11))
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -30,11 +32,26 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens by kind (cached ones are prompt tokens too)", "kind")
         self._stages = self._histogram("stage_duration_seconds", "Time by stage", "stage")
         self._scores = Histogram("edit_rrm_score", "Scores given", ("mode",), buckets=_SCORES, registry=self.registry)
-        self.in_flight = Gauge("edit_rrm_edits_in_flight", "Edits being judged", registry=self.registry)
+        self._in_flight = Gauge("edit_rrm_turns_in_flight", "Turns held at the engine", registry=self.registry)
+        self._depth = Gauge("edit_rrm_queue_depth", "Turns waiting", ("priority",), registry=self.registry)
+        self._queued = Gauge(
+            "edit_rrm_queue_work_tokens", "Work let in and not begun", ("priority",), registry=self.registry
+        )
+        self._waits = Histogram(
+            "edit_rrm_queue_wait_seconds", "Time until a turn", ("priority",), buckets=_WAITS, registry=self.registry
+        )
+        self._refused = self._counter("admission_rejected", "Requests refused before they were judged", "reason")
+        self._retry_after = Histogram(
+            "edit_rrm_retry_after_seconds", "Retry-After of refusals", buckets=_WAITS[7:], registry=self.registry
+        )
         self.ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
         self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)
         for outcome in Outcome:
             self._outcomes.labels(outcome.value)
+        for reason in ("queue_full", "estimated_wait", "rate_limit", "draining"):
+            self._refused.labels(reason)
+        for priority in Priority:
+            self.queue(priority, 0, 0)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -51,6 +68,24 @@ class Metrics:
         self._scores.labels(mode.value).observe(score)
         for verdict in verdicts:
             self._verdicts.labels(verdict.principle.category.value, str(verdict.passed).lower()).inc()
+
+    def queue(self, priority: Priority, turns: int, work: float) -> None:
+        """Turns waiting, and work let in and not begun, at one priority."""
+        self._depth.labels(priority.name.lower()).set(turns)
+        self._queued.labels(priority.name.lower()).set(work)
+
+    def turn(self, priority: Priority, waited_s: float) -> None:
+        """A turn began after waiting this long."""
+        self._waits.labels(priority.name.lower()).observe(waited_s)
+
+    def running(self, turns: int) -> None:
+        """Turns under way."""
+        self._in_flight.set(turns)
+
+    def refused(self, reason: str, retry_after_s: float) -> None:
+        """A request was refused."""
+        self._refused.labels(reason).inc()
+        self._retry_after.observe(retry_after_s)
 
     def unread(self, task: str, kind: FailureKind) -> None:
         """Count one answer that the grammar refused."""

@@ -15,8 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edit_rrm.verdicts import ErrorDetail
 from edit_rrm.wire import ErrorBody
-from edit_rrm_service.auth import is_authorised
+from edit_rrm_service.auth import KeyRing
+from edit_rrm_service.errors import ApiError
 from edit_rrm_service.metrics import Metrics
+from edit_rrm_service.rate_limit import RateLimit
 from edit_rrm_service.request_id import current_request_id, request_id_from
 
 _logger = logging.getLogger(__name__)
@@ -39,14 +41,16 @@ class EdgeMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        key_hashes: tuple[str, ...],
+        keys: KeyRing,
+        limit: RateLimit,
         open_paths: frozenset[str],
         max_body_bytes: int,
         route_of: Callable[[Scope], str],
     ) -> None:
         self._app = app
         self._metrics = metrics
-        self._key_hashes = key_hashes
+        self._keys = keys
+        self._limit = limit
         self._open_paths = open_paths
         self._max_body_bytes = max_body_bytes
         self._route_of = route_of
@@ -88,10 +92,31 @@ class EdgeMiddleware:
         seen: MutableMapping[str, int],
         request_id: str,
     ) -> None:
-        if scope["path"] not in self._open_paths and not is_authorised(headers.get("authorization"), self._key_hashes):
+        if scope["path"] in self._open_paths:
+            await self._within(scope, receive, send, headers, seen, request_id)
+            return
+        caller = self._keys.caller(headers.get("authorization"))
+        if caller is None:
             message = "this service wants an API key: send it as 'Authorization: Bearer KEY'"
             await _refuse(send, 401, "unauthorised", message, request_id, {"www-authenticate": "Bearer"})
             return
+        scope["state"]["caller"] = caller
+        try:
+            with self._limit.request(caller):
+                await self._within(scope, receive, send, headers, seen, request_id)
+        except ApiError as error:
+            self._metrics.refused("rate_limit", float(error.headers["Retry-After"]))
+            await _refuse(send, error.status, error.code, error.message, request_id, error.headers, retryable=True)
+
+    async def _within(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        seen: MutableMapping[str, int],
+        request_id: str,
+    ) -> None:
         limit = self._max_body_bytes
         too_large = (
             f"the body is larger than {limit:,} bytes; send fewer or smaller images, or raise EDIT_RRM_MAX_BODY_BYTES"

@@ -9,6 +9,7 @@ import sys
 import uvicorn
 
 from edit_rrm_service.app import create_app
+from edit_rrm_service.auth import KeysError, load_keys
 from edit_rrm_service.logs import configure_logs
 from edit_rrm_service.settings import Settings
 
@@ -22,9 +23,15 @@ def run(settings: Settings) -> int:
     """Serve until stopped.
 
     Returns:
-        0 after an orderly stop, 1 if the port is taken or the judge cannot be loaded (with one line on standard error).
+        0 after an orderly stop, 1 if the port is taken, or the keys or the judge cannot be loaded (with one line on
+        standard error).
     """
     configure_logs(settings.log_level, settings.log_format)
+    try:
+        keys = load_keys(settings.api_key_hashes, settings.api_keys_file, settings.caller_limits)
+    except KeysError as error:
+        _say(str(error))
+        return 1
     try:
         bound = bind(settings.host, settings.port)
     except OSError as error:
@@ -39,7 +46,7 @@ def run(settings: Settings) -> int:
         server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, on_failure=fail),
+        create_app(settings, on_failure=fail, keys=keys),
         log_config=None,
         access_log=False,
         timeout_keep_alive=_KEEPALIVE_S,

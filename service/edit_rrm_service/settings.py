@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from edit_rrm_service.callers import CallerLimits
 from edit_rrm_service.engines.options import DType, EngineName, EngineOptions
 from edit_rrm_service.images import ImageLimits
 
@@ -47,6 +48,12 @@ class Settings(BaseSettings):
 
     api_key_hashes: Listed = ()
     """SHA-256 (hex) of every accepted API key, comma-separated (see `edit-rrm hash-key`); empty lets everybody in."""
+    api_keys_file: Path | None = None
+    """A TOML file of further keys, with names, priorities, shares and limits (see docs/http.md)."""
+    key_requests_per_minute: float | None = Field(default=None, gt=0.0)
+    """Requests a minute of every caller that has no limit of its own in the keys file."""
+    key_max_concurrent: int | None = Field(default=None, ge=1)
+    """Requests under way at a time, of the same callers."""
     metrics_need_key: bool = False
     """Whether /metrics asks for a key too."""
 
@@ -57,8 +64,12 @@ class Settings(BaseSettings):
     max_image_aspect: float = Field(default=20.0, ge=1.0)
     max_edits: int = Field(default=128, ge=1, le=128)
     """Most edits in one request."""
-    max_in_flight: int = Field(default=512, ge=1)
-    """Most edits being judged at a time; more are refused with 429."""
+    max_queued_work: int = Field(default=2_000_000, ge=1)
+    """Most work that may wait for the engine, in predicted tokens; more is refused with 429."""
+    max_wait_ms: int = Field(default=300_000, ge=1)
+    """Longest estimated wait for the engine; requests that would wait longer are refused with 429."""
+    max_running: int | None = Field(default=None, ge=1)
+    """Prompts handed to the engine at a time; what its own batch holds, and some to follow, where left out."""
     default_deadline_ms: int = Field(default=600_000, ge=1)
     """Time a request may take where it sends no X-Deadline-Ms."""
 
@@ -77,6 +88,11 @@ class Settings(BaseSettings):
             if len(digest) != 64 or not all(char in "0123456789abcdef" for char in digest):
                 raise ValueError("API keys are given as SHA-256 in lower-case hex; make one with: edit-rrm hash-key")
         return value
+
+    @property
+    def caller_limits(self) -> CallerLimits:
+        """Limits of callers that have none of their own."""
+        return CallerLimits(self.key_requests_per_minute, self.key_max_concurrent)
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -19,6 +19,7 @@ from edit_rrm_service.identity import judge_identity
 from edit_rrm_service.judge import Judge
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.settings import Settings
+from edit_rrm_service.work import WorkModel
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +52,13 @@ class ServiceState:
     def __init__(self, settings: Settings, loader: Loader) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(settings.max_in_flight, self.metrics.in_flight.set)
+        self.admission = Admission(
+            max_running=settings.max_running or 1,
+            max_queued_work=settings.max_queued_work,
+            max_wait_s=settings.max_wait_ms / 1e3,
+            observer=self.metrics,
+        )
+        self.work: WorkModel | None = None
         self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
         self.phase = Phase.STARTING
         self.failure: str | None = None
@@ -111,7 +118,9 @@ class ServiceState:
             self._fail(f"the judge could not be loaded: {type(error).__name__}: {error}")
             return
         self.card = loaded.card
-        self._judge = Judge(loaded.engine, loaded.card, loaded.prompts, self.metrics)
+        self.work = WorkModel(loaded.card)
+        self.admission.max_running = self.settings.max_running or loaded.engine.facts.concurrency
+        self._judge = Judge(loaded.engine, loaded.card, loaded.prompts, self.metrics, self.work)
         self._identity = judge_identity(loaded.card, loaded.prompts, loaded.engine.facts)
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
         self.metrics.ready.set(1)

@@ -29,7 +29,7 @@ async def test_hanging_up_cancels_the_engines_work(path: str) -> None:
         async with httpx2.AsyncClient(base_url=url) as client:
             assert (await post(client)).status_code == 200
             text = (await client.get("/metrics")).text
-    assert "edit_rrm_edits_in_flight 0.0" in text
+    assert "edit_rrm_turns_in_flight 0.0" in text
     assert engine.closed
 
 

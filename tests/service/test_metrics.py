@@ -42,7 +42,7 @@ async def test_requests_edits_verdicts_and_tokens_are_counted() -> None:
     assert value(text, "edit_rrm_tokens_total", kind="completion") == 60
     assert value(text, "edit_rrm_stage_duration_seconds_count", stage="decompose") == 1
     assert value(text, "edit_rrm_ready") == 1
-    assert value(text, "edit_rrm_edits_in_flight") == 0
+    assert value(text, "edit_rrm_turns_in_flight") == 0
 
 
 async def test_answers_that_could_not_be_read_are_counted_by_why() -> None:

@@ -51,7 +51,7 @@ def test_without_any_the_shipped_judge_is_served_to_this_machine_alone() -> None
         {"gpu_memory_utilization": 1.5},
         {"max_edits": 0},
         {"max_edits": 129},
-        {"max_in_flight": 0},
+        {"max_queued_work": 0},
         {"default_deadline_ms": 0},
         {"max_image_aspect": 0.5},
         {"log_level": "loud"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from edit_rrm.card import JudgeCard
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome
 from edit_rrm.wire import RewardRequest
+from edit_rrm_service.callers import Caller, Priority
 from edit_rrm_service.engines.base import EngineImage
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.images import ImageError, decode_image, fit_image
@@ -33,6 +35,20 @@ def deadline_of(request: Request, state: ServiceState) -> float:
             raise ApiError(422, "invalid_request", "X-Deadline-Ms is a number of milliseconds", param="x-deadline-ms")
         milliseconds = min(int(header), milliseconds)
     return asyncio.get_running_loop().time() + milliseconds / 1e3
+
+
+def caller_of(request: Request, usual: Priority) -> Caller:
+    """Who asks, at the priority of `X-Priority` or the endpoint's usual one, and never better than its key's.
+
+    Raises:
+        ApiError: 422 for a priority that there is not.
+    """
+    caller: Caller = request.scope["state"]["caller"]
+    header = request.headers.get("x-priority")
+    if header is not None and header.upper() not in Priority.__members__:
+        raise ApiError(422, "invalid_request", "X-Priority is interactive or training", param="x-priority")
+    asked = usual if header is None else Priority[header.upper()]
+    return replace(caller, priority=max(asked, caller.priority))
 
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:

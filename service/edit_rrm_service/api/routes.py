@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from edit_rrm.card import JudgeCard
-from edit_rrm.verdicts import Outcome, Reward
+from edit_rrm.principles import Principle
+from edit_rrm.verdicts import Mode, Outcome, Reward
 from edit_rrm.wire import (
     DecomposeJson,
     DecomposeRequest,
@@ -27,13 +28,17 @@ from edit_rrm.wire import (
     VerifyRequest,
     VerifyResponse,
 )
+from edit_rrm_service.admission import Ticket
 from edit_rrm_service.api.bodies import Body, ModelT, body_schema, read_body
-from edit_rrm_service.api.calls import deadline_of, edited_image, options_of, source_image, until_disconnect
+from edit_rrm_service.api.calls import caller_of, deadline_of, edited_image, options_of, source_image, until_disconnect
+from edit_rrm_service.callers import Caller, Priority
 from edit_rrm_service.engines.base import EngineDeadError
 from edit_rrm_service.errors import OUTCOME_STATUS, ApiError, UnscoredError
+from edit_rrm_service.images import image_pixels
 from edit_rrm_service.judge import Call, GroupResult
 from edit_rrm_service.metrics import CONTENT_TYPE
 from edit_rrm_service.state import Phase, ServiceState
+from edit_rrm_service.work import Work
 
 T = TypeVar("T")
 
@@ -54,13 +59,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 async def decompose(request: Request) -> DecomposeResponse:
     """Principles: yes/no questions in three categories that an edit has to meet."""
     state = _state(request)
-    body, deadline = await _received(request, DecomposeRequest, max_edits=0, edits=False)
+    body, deadline, caller = await _received(request, DecomposeRequest, max_edits=0, edits=False)
     judge, card = state.judge, _card(state)
-    source = await source_image(state, card, body.source)
     started = time.perf_counter()
-    with state.admission.admitted(1):
-        work = judge.decompose(body.request.instruction, source, deadline)
-        result = await until_disconnect(request, _single(work))
+    work = max(1, _predicted(state, body.request.instruction, None, Mode.THINK).decompose)
+    with _admitted(state, caller, work, deadline) as ticket:
+        source = await source_image(state, card, body.source)
+        finding = judge.decompose(body.request.instruction, source, deadline, ticket, work)
+        result = await until_disconnect(request, _single(finding))
     state.metrics.tokens(result.usage)
     return DecomposeResponse(
         principles=result.principles,
@@ -81,9 +87,9 @@ async def decompose(request: Request) -> DecomposeResponse:
 async def verify(request: Request) -> VerifyResponse:
     """Verdicts and reasoning for the principles you send; no score."""
     state = _state(request)
-    body, deadline = await _received(request, VerifyRequest, max_edits=1)
+    body, deadline, caller = await _received(request, VerifyRequest, max_edits=1)
     asked = RewardRequest(**body.request.model_dump())
-    reward, _ = await _judge_one(request, state, Body(asked, body.source, body.edited), deadline)
+    reward, _ = await _judge_one(request, state, Body(asked, body.source, body.edited), deadline, caller)
     return VerifyResponse(
         verdicts=reward.verdicts,
         reasoning=reward.reasoning,
@@ -105,8 +111,8 @@ async def verify(request: Request) -> VerifyResponse:
 async def reward(request: Request) -> Reward:
     """Score, reward, verdicts and reasoning for one edit; anything but a measured score is an error status."""
     state = _state(request)
-    body, deadline = await _received(request, RewardRequest, max_edits=1)
-    result, group = await _judge_one(request, state, body, deadline)
+    body, deadline, caller = await _received(request, RewardRequest, max_edits=1)
+    result, group = await _judge_one(request, state, body, deadline, caller)
     return result.model_copy(update={"usage": group.usage, "timing_ms": {**result.timing_ms, **group.timing_ms}})
 
 
@@ -120,8 +126,10 @@ async def reward(request: Request) -> Reward:
 async def rewards(request: Request) -> RewardsResponse:
     """One result per edit, in order, each with its own outcome; the instruction is decomposed once."""
     state = _state(request)
-    body, deadline = await _received(request, RewardRequest, max_edits=state.settings.max_edits)
-    group = await _judge(request, state, body, deadline)
+    body, deadline, caller = await _received(
+        request, RewardRequest, max_edits=state.settings.max_edits, usual=Priority.TRAINING
+    )
+    group = await _judge(request, state, body, deadline, caller)
     return RewardsResponse(
         results=group.rewards,
         principles=group.principles,
@@ -167,17 +175,25 @@ async def metrics(request: Request) -> Response:
 
 
 async def _received(
-    request: Request, model: type[ModelT], *, max_edits: int, edits: bool = True
-) -> tuple[Body[ModelT], float]:
+    request: Request,
+    model: type[ModelT],
+    *,
+    max_edits: int,
+    edits: bool = True,
+    usual: Priority = Priority.INTERACTIVE,
+) -> tuple[Body[ModelT], float, Caller]:
     """Read the body, and set the deadline that reading it counts against.
 
     Raises:
-        ApiError: 503 where there is no judge (before anything is read), 504 where the body took too long, and what
-            `read_body` raises.
+        ApiError: 503 where there is no judge and 429 where there is no room (before anything is read), 504 where the
+            body took too long, and what `read_body` raises.
     """
     state = _state(request)
     state.require_ready()
     deadline = deadline_of(request, state)
+    caller = caller_of(request, usual)
+    with _counted(state, 1):
+        state.admission.check(caller, remaining_s=_remaining(deadline))
     try:
         async with asyncio.timeout_at(deadline):
             body = await read_body(
@@ -186,13 +202,13 @@ async def _received(
     except TimeoutError:
         message = "the deadline passed before the body had arrived; allow more time, or send smaller images"
         raise ApiError(504, Outcome.TIMED_OUT.value, message, retryable=True) from None
-    return body, deadline
+    return body, deadline, caller
 
 
 async def _judge_one(
-    request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float
+    request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float, caller: Caller
 ) -> tuple[Reward, GroupResult]:
-    group = await _judge(request, state, body, deadline)
+    group = await _judge(request, state, body, deadline, caller)
     result = group.rewards[0]
     if result.outcome is not Outcome.SCORED:
         assert result.error is not None
@@ -207,10 +223,14 @@ async def _judge_one(
     return result, group
 
 
-async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float) -> GroupResult:
+async def _judge(
+    request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float, caller: Caller
+) -> GroupResult:
     judge, card = state.judge, _card(state)
     options = options_of(body.request, card, supports_probe=state.supports_probe)
-    with _admitted(state, len(body.edited)):
+    asked = body.request
+    work = _predicted(state, asked.instruction, asked.principles, options.mode, options.samples, body.source)
+    with _admitted(state, caller, work.total(len(body.edited)), deadline, len(body.edited)) as ticket:
         started = time.perf_counter()
         source = await source_image(state, card, body.source)
         edits = await asyncio.gather(
@@ -229,6 +249,8 @@ async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest
             request_id=_request_id(request),
             identity=state.identity.identity,
             deadline=deadline,
+            ticket=ticket,
+            work=work,
         )
         group = await until_disconnect(request, judge.rewards(call, edits))
     state.metrics.tokens(group.usage)
@@ -236,16 +258,43 @@ async def _judge(request: Request, state: ServiceState, body: Body[RewardRequest
     return group
 
 
+def _predicted(
+    state: ServiceState,
+    instruction: str,
+    principles: Sequence[Principle] | None,
+    mode: Mode,
+    samples: int = 1,
+    source: bytes | None = None,
+) -> Work:
+    assert state.work is not None, "a service that is ready predicts work"
+    questions = None if principles is None else [principle.question for principle in principles]
+    pixels = None if source is None else image_pixels(source)
+    return state.work.predict(instruction, questions, mode, samples=samples, pixels=pixels)
+
+
 @contextmanager
-def _admitted(state: ServiceState, edits: int) -> Iterator[None]:
-    """Hold room for edits; those that are refused have an outcome too."""
+def _admitted(state: ServiceState, caller: Caller, work: int, deadline: float, edits: int = 1) -> Iterator[Ticket]:
+    """Let a request in."""
+    with ExitStack() as stack:
+        with _counted(state, edits):
+            remaining = _remaining(deadline)
+            ticket = stack.enter_context(state.admission.admitted(caller, work, remaining_s=remaining))
+        yield ticket
+
+
+@contextmanager
+def _counted(state: ServiceState, edits: int) -> Iterator[None]:
+    """Edits that are refused have an outcome too. How many they are is not known before the body: one at least."""
     try:
-        with state.admission.admitted(edits):
-            yield
+        yield
     except ApiError as error:
         if error.code == Outcome.OVERLOADED:
             state.metrics.outcome(Outcome.OVERLOADED, edits)
         raise
+
+
+def _remaining(deadline: float) -> float:
+    return deadline - asyncio.get_running_loop().time()
 
 
 async def _single(work: Coroutine[Any, Any, T]) -> T:

@@ -120,6 +120,8 @@ class EngineFacts:
     supports_probe: bool
     details: Mapping[str, Any] = field(default_factory=dict)
     """Versions and settings that can move a score."""
+    concurrency: int = 64
+    """Prompts worth handing over at a time: what it works on at once, and some to follow. Not part of the identity."""
 
 
 class Engine(Protocol):

@@ -78,7 +78,8 @@ class OpenAIEngine:
             "labels": dict(self._dialect.label_ids or {}),
         }
         supported = self._dialect.probe is not None
-        self._facts = EngineFacts("openai", self._model, None, "remote", supports_probe=supported, details=details)
+        concurrency = self._options.max_connections
+        self._facts = EngineFacts("openai", self._model, None, "remote", supported, details, concurrency)
 
     async def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion | EngineError]:
         """Complete every prompt; a seed applies to each of them."""

@@ -171,7 +171,8 @@ class TransformersEngine:
             "transformers": version("transformers"),
         }
         digest = weights_digest(checkpoint)
-        self._facts = EngineFacts("transformers", checkpoint.name, digest, dtype, supports_probe=True, details=details)
+        concurrency = 2 * self._options.max_batch
+        self._facts = EngineFacts("transformers", checkpoint.name, digest, dtype, True, details, concurrency)
 
     def _stop_tokens(self) -> frozenset[int]:
         wanted = self._model.generation_config.eos_token_id

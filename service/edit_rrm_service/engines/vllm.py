@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
+_AHEAD = 32
+"""Prompts beyond vLLM's batch: their images are processed while the batch is being computed."""
+
 _ABSENT = float("-inf")
 """Reading of a label that is not a single token for this model (see `ChatRenderer.label_tokens`)."""
 
@@ -178,7 +181,8 @@ class VllmEngine:
             except PackageNotFoundError:
                 continue
         dtype = str(config.model_config.dtype).removeprefix("torch.")
-        return EngineFacts("vllm", checkpoint.name, digest, dtype, supports_probe=True, details=details)
+        concurrency = self._options.max_num_seqs + _AHEAD
+        return EngineFacts("vllm", checkpoint.name, digest, dtype, True, details, concurrency)
 
     async def _each(
         self, prompts: Sequence[Prompt], work: Callable[[Prompt], Awaitable[_Result]]
