@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from edit_rrm.aggregation import aggregate, average
 from edit_rrm.card import JudgeCard
@@ -20,17 +20,17 @@ from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt
 from edit_rrm.verdicts import SCORE_MAX, Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
 from edit_rrm_service.admission import Ticket
+from edit_rrm_service.cache_entry import DecompositionRecord, VerificationRecord
+from edit_rrm_service.cache_key import decomposition_key, verification_key
 from edit_rrm_service.engines.base import Completion, Engine, EngineError, EngineImage, LabelReading, Prompt, Sampling
 from edit_rrm_service.errors import UnscoredError
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.readings import verdict_from_logprobs
-from edit_rrm_service.singleflight import SingleFlight
+from edit_rrm_service.shared_work import SharedWork
 from edit_rrm_service.work import Work, WorkModel
 
 T = TypeVar("T")
-
-_DECOMPOSITIONS = 4_096
-"""(instruction, source) pairs whose principles are remembered: read greedily, they would be the same again."""
+Cached = Literal["hit", "miss", "shared", "bypass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,13 @@ class Options:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    remember: bool = True
+    """Whether what was measured before may be returned, and this kept."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether judging again would be to measure the same again."""
+        return self.mode is Mode.PROBE or self.temperature == 0.0 or self.seed is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,6 @@ class Decomposition:
 
     principles: tuple[Principle, ...]
     usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Verified:
     reasoning: str | None = None
     scores: tuple[float, ...] = ()
     """Scores the judge wrote, one per sample; empty for `probe`."""
+    cache: Cached = "miss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +103,24 @@ class GroupResult:
 class Judge:
     """Judges edits with one engine, one judge card and one prompt set."""
 
-    def __init__(self, engine: Engine, card: JudgeCard, prompts: PromptSet, metrics: Metrics, work: WorkModel) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        card: JudgeCard,
+        prompts: PromptSet,
+        *,
+        identity: str,
+        metrics: Metrics,
+        work: WorkModel,
+        shared: SharedWork,
+    ) -> None:
         self._engine = engine
+        self._identity = identity
         self._card = card
         self._prompts = prompts
         self._metrics = metrics
         self._work = work
-        self._decompositions: SingleFlight[Decomposition] = SingleFlight(_DECOMPOSITIONS)
+        self._shared = shared
 
     async def decompose(
         self, instruction: str, source: EngineImage, deadline: float, ticket: Ticket, work: int
@@ -119,14 +137,18 @@ class Judge:
         Raises:
             UnscoredError: There are no principles to judge by; the outcome says why.
         """
+        spent: list[Usage] = []
 
-        async def in_turn() -> Decomposition:
+        async def in_turn() -> DecompositionRecord:
             async with ticket.turn(work):
-                return await self._decompose(instruction, source)
+                principles, usage = await self._decompose(instruction, source)
+            spent.append(usage)
+            return DecompositionRecord(principles=principles)
 
-        running = self._decompositions.run((instruction, source.digest), in_turn)
-        decomposition, shared = await _before(deadline, running)
-        return replace(decomposition, usage=Usage()) if shared else decomposition
+        key = decomposition_key(self._identity, instruction, source.digest)
+        finding = self._shared.run("decomposition", key, DecompositionRecord, in_turn)
+        record, _ = await _before(deadline, finding)
+        return Decomposition(record.principles, sum(spent, Usage()))
 
     async def verify(self, call: Call, edited: EngineImage, *, first: bool = True) -> Verified:
         """Check the call's principles on one edit, in its turn; the `first` of a group brings the prefix along.
@@ -136,7 +158,7 @@ class Judge:
         """
         assert call.principles is not None, "verify needs principles"
         work = call.work.first if first else call.work.more
-        return await _before(call.deadline, self._verify(call, call.principles, edited, work))
+        return await _before(call.deadline, self._recall(call, call.principles, edited, work))
 
     async def rewards(self, call: Call, edits: Sequence[EngineImage | ErrorDetail]) -> GroupResult:
         """Judge a group of edits of one source.
@@ -217,11 +239,39 @@ class Judge:
             score_std=spread,
             request_id=call.request_id,
             identity=call.identity,
+            cache=verified.cache,
             usage=verified.usage,
             timing_ms={"verify": (time.perf_counter() - started) * 1e3},
         )
 
-    async def _decompose(self, instruction: str, source: EngineImage) -> Decomposition:
+    async def _recall(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage, work: int) -> Verified:
+        """Verify, unless the same has been or is being verified."""
+        options = call.options
+        if not (options.remember and options.repeatable):
+            return replace(await self._verify(call, principles, edited, work), cache="bypass")
+        spent: list[Usage] = []
+
+        async def verify() -> VerificationRecord:
+            verified = await self._verify(call, principles, edited, work)
+            spent.append(verified.usage)
+            return VerificationRecord(verdicts=verified.verdicts, reasoning=verified.reasoning, scores=verified.scores)
+
+        key = verification_key(
+            self._identity,
+            call.instruction,
+            principles,
+            call.source.digest,
+            edited.digest,
+            mode=options.mode,
+            samples=options.samples,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            seed=options.seed,
+        )
+        record, how = await self._shared.run("verification", key, VerificationRecord, verify)
+        return Verified(record.verdicts, sum(spent, Usage()), record.reasoning, record.scores, how)
+
+    async def _decompose(self, instruction: str, source: EngineImage) -> tuple[tuple[Principle, ...], Usage]:
         started = time.perf_counter()
         prompt = _bind(self._prompts.decompose(instruction), source, None)
         sampling = Sampling(self._card.sampling.decompose_max_tokens, 0.0)
@@ -233,7 +283,7 @@ class Judge:
         seconds = time.perf_counter() - started
         self._metrics.stage("decompose", seconds)
         self._work.answered("decompose", completion.completion_tokens)
-        return Decomposition(principles, _usage(completion), seconds)
+        return principles, _usage(completion)
 
     async def _verify(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage, work: int) -> Verified:
         probe = call.options.mode is Mode.PROBE

@@ -14,6 +14,8 @@ from edit_rrm_service.callers import Priority
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
 _WAITS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""From a round trip in one machine to what is waited for at most."""
 _SCORES = tuple(float(score) for score in range(11))
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -46,6 +48,12 @@ class Metrics:
         )
         self.ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
         self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)
+        self._cache = self._counter("cache_requests", "Caches asked", "cache", "tier", "result")
+        self._store_up = Gauge("edit_rrm_redis_up", "1 while Redis is used", registry=self.registry)
+        self._store_seconds = Histogram(
+            "edit_rrm_redis_seconds", "Time of Redis operations", ("op",), buckets=_QUICK, registry=self.registry
+        )
+        self._store_errors = self._counter("redis_errors", "Redis operations that failed", "op")
         for outcome in Outcome:
             self._outcomes.labels(outcome.value)
         for reason in ("queue_full", "estimated_wait", "rate_limit", "draining"):
@@ -86,6 +94,20 @@ class Metrics:
         """A request was refused."""
         self._refused.labels(reason).inc()
         self._retry_after.observe(retry_after_s)
+
+    def cache(self, cache: str, tier: str, result: str) -> None:
+        """A cache was asked."""
+        self._cache.labels(cache, tier, result).inc()
+
+    def store_up(self, up: bool) -> None:
+        """The store went away, or is back."""
+        self._store_up.set(up)
+
+    def store_operation(self, operation: str, seconds: float, failed: bool) -> None:
+        """An operation on the store ended."""
+        self._store_seconds.labels(operation).observe(seconds)
+        if failed:
+            self._store_errors.labels(operation).inc()
 
     def unread(self, task: str, kind: FailureKind) -> None:
         """Count one answer that the grammar refused."""

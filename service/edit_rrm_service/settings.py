@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     default_deadline_ms: int = Field(default=600_000, ge=1)
     """Time a request may take where it sends no X-Deadline-Ms."""
 
+    cache_bytes: int = Field(default=256 * 2**20, ge=0)
+    """Memory for what was measured before, in this process; 0 remembers nothing here."""
+    redis_url: str | None = Field(default=None, repr=False)
+    """A Redis that replicas share what they measured through, such as redis://:password@host:6379/0."""
+    cache_ttl_s: float = Field(default=7 * 86_400.0, gt=0.0)
+    """How long Redis keeps what was measured."""
+    lease_ms: int = Field(default=10_000, ge=300)
+    """How long a replica that died keeps others from doing its work, at most."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
@@ -80,6 +89,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("a Redis URL starts with redis://, rediss:// (TLS) or unix://")
+        return value
 
     @field_validator("api_key_hashes")
     @classmethod

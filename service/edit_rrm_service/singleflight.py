@@ -1,9 +1,8 @@
-"""Single flight: callers with the same key share one piece of work, and its result for as long as it is remembered."""
+"""Single flight: callers with the same key share one piece of work while it runs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -11,12 +10,10 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Shares work by key, within one event loop. Failures are never remembered."""
+    """Shares running work by key, within one event loop."""
 
-    def __init__(self, remembered: int = 0) -> None:
-        """Remember the results of this many keys, those used last."""
-        self._capacity = remembered
-        self._results: OrderedDict[Hashable, T] = OrderedDict()
+    def __init__(self) -> None:
+        """Start with nothing running."""
         self._running: dict[Hashable, tuple[asyncio.Task[T], list[int]]] = {}
 
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
@@ -24,9 +21,6 @@ class SingleFlight(Generic[T]):
 
         A caller that is cancelled leaves; the work itself is cancelled only when its last caller has left.
         """
-        if key in self._results:
-            self._results.move_to_end(key)
-            return self._results[key], True
         entry = self._running.get(key)
         shared = entry is not None
         if entry is None:
@@ -45,15 +39,10 @@ class SingleFlight(Generic[T]):
                 task.cancel()
 
     def _forget(self, key: Hashable, task: asyncio.Task[T]) -> None:
-        """Drop a key unless newer work has taken it over, and remember what came of it."""
+        """Drop a key unless newer work has taken it over."""
         entry = self._running.get(key)
-        if entry is None or entry[0] is not task:
-            return
-        del self._running[key]
-        if self._capacity and task.done() and not task.cancelled() and task.exception() is None:
-            self._results[key] = task.result()
-            if len(self._results) > self._capacity:
-                self._results.popitem(last=False)
+        if entry is not None and entry[0] is task:
+            del self._running[key]
 
 
 async def _call(work: Callable[[], Awaitable[T]]) -> T:

@@ -17,8 +17,11 @@ from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartEr
 from edit_rrm_service.errors import ApiError
 from edit_rrm_service.identity import judge_identity
 from edit_rrm_service.judge import Judge
+from edit_rrm_service.memory_cache import MemoryCache
 from edit_rrm_service.metrics import Metrics
+from edit_rrm_service.redis_store import RedisStore
 from edit_rrm_service.settings import Settings
+from edit_rrm_service.shared_work import SharedWork
 from edit_rrm_service.work import WorkModel
 
 _logger = logging.getLogger(__name__)
@@ -59,6 +62,17 @@ class ServiceState:
             observer=self.metrics,
         )
         self.work: WorkModel | None = None
+        lease_s = settings.lease_ms / 1e3
+        self.store = (
+            None if settings.redis_url is None else RedisStore(settings.redis_url, self.metrics, lease_s=lease_s)
+        )
+        self._shared = SharedWork(
+            MemoryCache(settings.cache_bytes),
+            self.metrics,
+            self.store,
+            keep_s=settings.cache_ttl_s,
+            renew_every_s=lease_s / 3,
+        )
         self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
         self.phase = Phase.STARTING
         self.failure: str | None = None
@@ -120,8 +134,16 @@ class ServiceState:
         self.card = loaded.card
         self.work = WorkModel(loaded.card)
         self.admission.max_running = self.settings.max_running or loaded.engine.facts.concurrency
-        self._judge = Judge(loaded.engine, loaded.card, loaded.prompts, self.metrics, self.work)
         self._identity = judge_identity(loaded.card, loaded.prompts, loaded.engine.facts)
+        self._judge = Judge(
+            loaded.engine,
+            loaded.card,
+            loaded.prompts,
+            identity=self._identity.identity,
+            metrics=self.metrics,
+            work=self.work,
+            shared=self._shared,
+        )
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
         self.metrics.ready.set(1)
         self.phase = Phase.READY
@@ -151,6 +173,8 @@ class ServiceState:
                 await self._engine.close()
             except EngineDeadError:
                 _logger.warning("the engine was dead already")
+        if self.store is not None:
+            await self.store.close()
         self.decoding.shutdown(wait=False, cancel_futures=True)
 
     def _not_ready(self) -> ApiError:

@@ -17,7 +17,7 @@ from edit_rrm_service.engines.base import EngineError
 from edit_rrm_service.errors import ApiError
 from tests.fakes.clock import Stopwatch
 from tests.fakes.engine import FakeEngine
-from tests.service.running import EDITED, error_of, post, running, until
+from tests.service.running import EDITED, error_of, png, post, running, until
 
 ONE, OTHER = Caller("one"), Caller("other")
 TRAINER = Caller("one", Priority.TRAINING)
@@ -347,9 +347,9 @@ async def test_a_request_that_will_be_refused_need_not_send_its_body() -> None:
 async def test_a_caller_says_what_it_is_by_header_and_the_endpoint_where_it_does_not() -> None:
     async with running(FakeEngine()) as client:
         await post(client)
-        await post(client, "/v1/rewards", edited=(EDITED, EDITED))
-        await post(client, "/v1/rewards", edited=EDITED, headers={"x-priority": "interactive"})
-        await post(client, headers={"X-Priority": "Training"})
+        await post(client, "/v1/rewards", edited=(png("green"), png("white")))
+        await post(client, "/v1/rewards", edited=png("black"), headers={"x-priority": "interactive"})
+        await post(client, edited=png("gray"), headers={"X-Priority": "Training"})
         wrong = await post(client, headers={"x-priority": "urgent"})
         text = (await client.get("/metrics")).text
     assert (wrong.status_code, error_of(wrong)["param"]) == (422, "x-priority")

@@ -14,7 +14,7 @@ from edit_rrm_service.auth import KeyRing, KeysError, hash_key, load_keys
 from edit_rrm_service.callers import ANONYMOUS, Caller, CallerLimits, Priority
 from edit_rrm_service.settings import Settings
 from tests.fakes.engine import FakeEngine
-from tests.service.running import error_of, post, running
+from tests.service.running import error_of, png, post, running
 
 HASHES = (hash_key("first"), hash_key("second"))
 
@@ -143,8 +143,9 @@ def test_a_keys_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 async def test_a_key_for_training_is_never_interactive(tmp_path: Path) -> None:
     async with running(FakeEngine(), api_keys_file=written(tmp_path, KEYS)) as client:
-        for key in ("trainer", "person"):
-            await post(client, headers={"authorization": f"Bearer {key}", "x-priority": "interactive"})
+        for key, edited in (("trainer", png("green")), ("person", png("white"))):
+            headers = {"authorization": f"Bearer {key}", "x-priority": "interactive"}
+            await post(client, edited=edited, headers=headers)
         text = (await client.get("/metrics")).text
     assert 'edit_rrm_queue_wait_seconds_count{priority="interactive"} 1.0' in text
     assert 'edit_rrm_queue_wait_seconds_count{priority="training"} 2.0' in text

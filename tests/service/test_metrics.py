@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edit_rrm.verdicts import Mode, Outcome, Usage
 from edit_rrm_service.metrics import Metrics
 from tests.fakes.engine import COLLATERAL, FakeEngine, written
-from tests.service.running import EDITED, post, running
+from tests.service.running import EDITED, png, post, running
 
 
 def value(text: str, name: str, **labels: str) -> float | None:
@@ -25,7 +25,7 @@ def value(text: str, name: str, **labels: str) -> float | None:
 
 async def test_requests_edits_verdicts_and_tokens_are_counted() -> None:
     async with running(FakeEngine(judgement=lambda prompt: COLLATERAL)) as client:
-        await post(client, "/v1/rewards", edited=(EDITED, EDITED, b"no image"))
+        await post(client, "/v1/rewards", edited=(EDITED, png("green"), b"no image"))
         await client.get("/no/such/page")
         reply = await client.get("/metrics")
     text = reply.text

@@ -50,7 +50,8 @@ async def test_one_bad_edit_costs_that_edit_alone(outcome: str, answer: Answer, 
 async def test_a_bad_image_in_a_group_is_its_own_outcome() -> None:
     engine = FakeEngine()
     async with running(engine) as client:
-        reply = await post(client, "/v1/rewards", edited=(EDITED, b"not an image", EDITED[:-40], EDITED))
+        edited = (EDITED, b"not an image", EDITED[:-40], png("green"))
+        reply = await post(client, "/v1/rewards", edited=edited)
     outcomes = [result["outcome"] for result in reply.json()["results"]]
     assert outcomes == ["scored", "bad_image", "bad_image", "scored"]
     assert reply.json()["results"][1]["error"]["param"] == "edited[1]"

@@ -38,7 +38,8 @@ async def test_principles_that_were_sent_are_used_as_they_are() -> None:
 async def test_a_group_costs_one_decomposition_however_large(edits: int) -> None:
     engine = FakeEngine()
     async with running(engine) as client:
-        body = (await post(client, "/v1/rewards", edited=(EDITED,) * edits)).json()
+        different = tuple(png("blue", (64 + index, 64)) for index in range(edits))
+        body = (await post(client, "/v1/rewards", edited=different)).json()
     assert engine.decompositions == 1
     assert body["usage"]["engine_calls"] == 1 + edits
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edit_rrm_service.singleflight import SingleFlight
 
 
-async def test_callers_share_running_work_and_remembered_results() -> None:
+async def test_callers_share_running_work() -> None:
     calls = 0
 
     async def work() -> int:
@@ -20,19 +18,13 @@ async def test_callers_share_running_work_and_remembered_results() -> None:
         await asyncio.sleep(0.01)
         return calls
 
-    flight: SingleFlight[int] = SingleFlight(remembered=2)
-    together = await asyncio.gather(*(flight.run("a", work) for _ in range(5)))
-    assert [value for value, _ in together] == [1] * 5
-    assert sum(not shared for _, shared in together) == 1
-    assert await flight.run("a", work) == (1, True)
-    await flight.run("b", work)
-    await flight.run("a", work)
-    await flight.run("c", work)
-    assert await flight.run("a", work) == (1, True)
-    assert await flight.run("b", work) == (4, False)
+    flight: SingleFlight[int] = SingleFlight()
+    together = await asyncio.gather(*(flight.run("a", work) for _ in range(5)), flight.run("b", work))
+    assert [value for value, _ in together] == [2] * 5 + [2]
+    assert sum(not shared for _, shared in together) == 2
 
 
-async def test_without_memory_finished_work_is_done_again() -> None:
+async def test_finished_work_is_done_again() -> None:
     flight: SingleFlight[int] = SingleFlight()
     results = iter((1, 2))
 
@@ -43,7 +35,7 @@ async def test_without_memory_finished_work_is_done_again() -> None:
 
 
 async def test_a_failure_reaches_every_caller_and_is_forgotten() -> None:
-    flight: SingleFlight[int] = SingleFlight(remembered=4)
+    flight: SingleFlight[int] = SingleFlight()
     outcomes = iter((ValueError("no"), 7))
 
     async def work() -> int:
@@ -92,27 +84,11 @@ async def test_whoever_comes_after_the_last_caller_left_gets_work_of_its_own() -
         await asyncio.sleep(30 if mine == 1 else 0.01)
         return mine
 
-    flight: SingleFlight[int] = SingleFlight(remembered=4)
+    flight: SingleFlight[int] = SingleFlight()
     first = asyncio.ensure_future(flight.run("a", work))
     await asyncio.sleep(0.01)
     first.cancel()
     second = asyncio.ensure_future(flight.run("a", work))
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert await asyncio.wait_for(second, 5) in ((2, False), (2, True))
-    assert await flight.run("a", work) == (2, True)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 4))
-async def test_what_is_remembered_is_what_was_used_last(keys: list[int], capacity: int) -> None:
-    flight: SingleFlight[int] = SingleFlight(capacity)
-    used: list[int] = []
-
-    async def work() -> int:
-        return 0
-
-    for key in keys:
-        _, shared = await flight.run(key, work)
-        assert shared is (key in used[-capacity:])
-        used = [other for other in used if other != key] + [key]
+    assert await asyncio.wait_for(second, 5) == (2, False)

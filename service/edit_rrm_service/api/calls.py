@@ -104,7 +104,13 @@ async def edited_image(
         return ErrorDetail(code=Outcome.BAD_IMAGE.value, message=str(error), param=param, request_id=request_id)
 
 
-def options_of(request: RewardRequest, card: JudgeCard, *, supports_probe: bool) -> Options:
+def remembers(request: Request) -> bool:
+    """Whether a request may be answered from what was measured before (`Cache-Control` of RFC 9111)."""
+    directives = request.headers.get("cache-control", "").lower().replace(" ", "").split(",")
+    return not {"no-cache", "no-store"}.intersection(directives)
+
+
+def options_of(request: RewardRequest, card: JudgeCard, *, supports_probe: bool, remember: bool = True) -> Options:
     """A request's wishes with the card's defaults filled in.
 
     Raises:
@@ -124,7 +130,8 @@ def options_of(request: RewardRequest, card: JudgeCard, *, supports_probe: bool)
         raise ApiError(422, "invalid_request", message, param="aggregation")
     default = card.sampling.samples_temperature if request.samples > 1 else card.sampling.temperature
     temperature = default if request.temperature is None else request.temperature
-    return Options(request.mode, aggregation, request.samples, temperature, card.sampling.top_p, request.seed)
+    top_p = card.sampling.top_p
+    return Options(request.mode, aggregation, request.samples, temperature, top_p, request.seed, remember)
 
 
 async def _disconnected(request: Request) -> None:

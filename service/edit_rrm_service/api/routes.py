@@ -30,7 +30,15 @@ from edit_rrm.wire import (
 )
 from edit_rrm_service.admission import Ticket
 from edit_rrm_service.api.bodies import Body, ModelT, body_schema, read_body
-from edit_rrm_service.api.calls import caller_of, deadline_of, edited_image, options_of, source_image, until_disconnect
+from edit_rrm_service.api.calls import (
+    caller_of,
+    deadline_of,
+    edited_image,
+    options_of,
+    remembers,
+    source_image,
+    until_disconnect,
+)
 from edit_rrm_service.callers import Caller, Priority
 from edit_rrm_service.engines.base import EngineDeadError
 from edit_rrm_service.errors import OUTCOME_STATUS, ApiError, UnscoredError
@@ -227,7 +235,7 @@ async def _judge(
     request: Request, state: ServiceState, body: Body[RewardRequest], deadline: float, caller: Caller
 ) -> GroupResult:
     judge, card = state.judge, _card(state)
-    options = options_of(body.request, card, supports_probe=state.supports_probe)
+    options = options_of(body.request, card, supports_probe=state.supports_probe, remember=remembers(request))
     asked = body.request
     work = _predicted(state, asked.instruction, asked.principles, options.mode, options.samples, body.source)
     with _admitted(state, caller, work.total(len(body.edited)), deadline, len(body.edited)) as ticket:
@@ -309,6 +317,8 @@ async def _single(work: Coroutine[Any, Any, T]) -> T:
 def _phase_reply(state: ServiceState, *, started: bool) -> Response:
     good = (Phase.READY, Phase.STOPPING) if started else (Phase.READY,)
     body: dict[str, Any] = {"status": state.phase.value}
+    if state.store is not None:
+        body["redis"] = "up" if state.store.problem is None else f"down: {state.store.problem}"
     if state.failure is not None:
         body["reason"] = state.failure
     return JSONResponse(body, 200 if state.phase in good else 503)
