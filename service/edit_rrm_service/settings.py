@@ -75,6 +75,8 @@ class Settings(BaseSettings):
 
     cache_bytes: int = Field(default=256 * 2**20, ge=0)
     """Memory for what was measured before, in this process; 0 remembers nothing here."""
+    idempotency_bytes: int = Field(default=64 * 2**20, ge=0)
+    """Memory for answers that are replayed to a repeated Idempotency-Key."""
     redis_url: str | None = Field(default=None, repr=False)
     """A Redis that replicas share what they measured through, such as redis://:password@host:6379/0."""
     cache_ttl_s: float = Field(default=7 * 86_400.0, gt=0.0)

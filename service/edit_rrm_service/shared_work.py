@@ -64,7 +64,13 @@ class SharedWork:
         self._flights: SingleFlight[tuple[Record, bool]] = SingleFlight()
 
     async def run(
-        self, name: str, key: str, kind: type[RecordT], work: Callable[[], Awaitable[RecordT]]
+        self,
+        name: str,
+        key: str,
+        kind: type[RecordT],
+        work: Callable[[], Awaitable[RecordT]],
+        *,
+        keep: Callable[[RecordT], bool] = lambda record: True,
     ) -> tuple[RecordT, How]:
         """Return what belongs to a key, by working for it only where nobody has and nobody is.
 
@@ -75,6 +81,7 @@ class SharedWork:
             key: From `cache_key`.
             kind: Of the record.
             work: Measures it.
+            keep: Whether a record is to be remembered; it reaches those who wait for it anyway.
         """
         remembered = self._cache.get(key)
         if remembered is not None:
@@ -82,7 +89,7 @@ class SharedWork:
             if found is not None:
                 return found, "hit"
             self._cache.drop(key)
-        (record, fresh), shared = await self._flights.run(key, lambda: self._lead(name, key, kind, work))
+        (record, fresh), shared = await self._flights.run(key, lambda: self._lead(name, key, kind, work, keep))
         assert isinstance(record, kind)
         if shared:
             self._observer.cache(name, "local", "coalesced")
@@ -91,7 +98,12 @@ class SharedWork:
         return record, "miss" if fresh else "hit"
 
     async def _lead(
-        self, name: str, key: str, kind: type[RecordT], work: Callable[[], Awaitable[RecordT]]
+        self,
+        name: str,
+        key: str,
+        kind: type[RecordT],
+        work: Callable[[], Awaitable[RecordT]],
+        keep: Callable[[RecordT], bool],
     ) -> tuple[Record, bool]:
         """The record, and whether it was worked for here and now."""
         record: RecordT | None = None
@@ -106,13 +118,17 @@ class SharedWork:
             return record, False
         if self._store is None or lease is None:
             record = await work()
-            self._cache.put(key, seal(key, record))
+            if keep(record):
+                self._cache.put(key, seal(key, record))
             return record, True
         async with self._held(self._store, lease) as lease:
             record = await work()
-            value = seal(key, record)
-            self._cache.put(key, value)
-            await self._publish(self._store, name, lease, value)
+            if keep(record):
+                value = seal(key, record)
+                self._cache.put(key, value)
+                await self._publish(self._store, name, lease, value)
+            else:
+                await _release(self._store, lease)
         return record, True
 
     async def _find(

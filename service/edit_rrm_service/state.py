@@ -15,6 +15,7 @@ from edit_rrm.wire import Identity
 from edit_rrm_service.admission import Admission
 from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartError
 from edit_rrm_service.errors import ApiError
+from edit_rrm_service.idempotency import Idempotency
 from edit_rrm_service.identity import judge_identity
 from edit_rrm_service.judge import Judge
 from edit_rrm_service.memory_cache import MemoryCache
@@ -25,6 +26,9 @@ from edit_rrm_service.shared_work import SharedWork
 from edit_rrm_service.work import WorkModel
 
 _logger = logging.getLogger(__name__)
+
+_ANSWERS_KEPT_S = 86_400.0
+"""In Redis, for a client that tries again: a day, as others do."""
 
 
 class Phase(StrEnum):
@@ -66,6 +70,15 @@ class ServiceState:
         self.store = (
             None if settings.redis_url is None else RedisStore(settings.redis_url, self.metrics, lease_s=lease_s)
         )
+        self.idempotency = Idempotency(
+            SharedWork(
+                MemoryCache(settings.idempotency_bytes),
+                self.metrics,
+                self.store,
+                keep_s=_ANSWERS_KEPT_S,
+                renew_every_s=lease_s / 3,
+            )
+        )
         self._shared = SharedWork(
             MemoryCache(settings.cache_bytes),
             self.metrics,
@@ -92,6 +105,12 @@ class ServiceState:
         self.require_ready()
         assert self._judge is not None, "a service that is ready has a judge"
         return self._judge
+
+    @property
+    def judge_card(self) -> JudgeCard:
+        """The judge's card, once it is loaded."""
+        assert self.card is not None, "a judge that is ready has a card"
+        return self.card
 
     @property
     def identity(self) -> Identity:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from edit_rrm.prompts import neutralise
 from edit_rrm.wire import MAX_EDITS, DecomposeRequest, RewardRequest, VerifyRequest
+from edit_rrm_service.callers import Caller
 from edit_rrm_service.errors import ApiError
 
 ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
@@ -32,6 +33,16 @@ class Body(Generic[ModelT]):
     request: ModelT
     source: bytes
     edited: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[ModelT]):
+    """A request that was read: what it says, until when it is worth an answer, and whose it is."""
+
+    body: Body[ModelT]
+    deadline: float
+    """Event-loop time."""
+    caller: Caller
 
 
 async def read_body(

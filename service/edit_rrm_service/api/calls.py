@@ -37,6 +37,27 @@ def deadline_of(request: Request, state: ServiceState) -> float:
     return asyncio.get_running_loop().time() + milliseconds / 1e3
 
 
+def request_id_of(request: Request) -> str:
+    """The id that the middleware gave a request."""
+    return str(request.scope["state"]["request_id"])
+
+
+def expect_identity(request: Request, state: ServiceState) -> None:
+    """Return unless `X-Expect-Identity` pins another judge than the one that is here.
+
+    Raises:
+        ApiError: 409.
+    """
+    expected = request.headers.get("x-expect-identity")
+    found = state.identity.identity
+    if expected is not None and expected != found:
+        message = (
+            f"X-Expect-Identity is {expected[:64]!r} and {found} is judging here; scores of two judges do not compare: "
+            "pin the new one (GET /v1/identity says what it is) and start anew, or serve the old one"
+        )
+        raise ApiError(409, "identity_mismatch", message, param="x-expect-identity")
+
+
 def caller_of(request: Request, usual: Priority) -> Caller:
     """Who asks, at the priority of `X-Priority` or the endpoint's usual one, and never better than its key's.
 
