@@ -17,6 +17,7 @@ from edit_rrm.verdicts import ErrorDetail, Outcome
 from edit_rrm_service.api.routes import router
 from edit_rrm_service.auth import KeyRing, load_keys
 from edit_rrm_service.errors import ApiError
+from edit_rrm_service.lifecycle import Phase
 from edit_rrm_service.loading import load_judge
 from edit_rrm_service.middleware import OPEN_PATHS, EdgeMiddleware, error_body
 from edit_rrm_service.rate_limit import RateLimit
@@ -77,8 +78,10 @@ def create_app(
         metrics=state.metrics,
         keys=keys,
         limit=RateLimit(),
+        lifecycle=state.lifecycle,
         open_paths=OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"},
         max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_ms / 1e3,
         route_of=lambda scope: _known(scope, routes),
     )
     return app
@@ -86,12 +89,13 @@ def create_app(
 
 async def _load(state: ServiceState, on_failure: Callable[[str], None] | None) -> None:
     await state.load()
-    if state.failure is None:
+    if state.lifecycle.phase is not Phase.FAILED:
         return
+    reason = state.lifecycle.reason or ""
     if on_failure is None:
-        _logger.error("%s", state.failure)
+        _logger.error("%s", reason)
     else:
-        on_failure(state.failure)
+        on_failure(reason)
 
 
 def _known(scope: Scope, routes: frozenset[str]) -> str:

@@ -2,25 +2,77 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
+import signal
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
 from edit_rrm_service.app import create_app
 from edit_rrm_service.auth import KeysError, load_keys
+from edit_rrm_service.lifecycle import Lifecycle, Phase
+from edit_rrm_service.loading import load_judge
 from edit_rrm_service.logs import configure_logs
 from edit_rrm_service.settings import Settings
+from edit_rrm_service.state import Loader
+
+_logger = logging.getLogger(__name__)
 
 _BACKLOG = 2_048
-_DRAIN_S = 30
+_LAST_ANSWERS_S = 5
+"""For answers that are on their way out when everything has been done, or is given up."""
 _KEEPALIVE_S = 65
 """Longer than clients keep idle connections, so that it is never the server that closes one under a request."""
 
 
-def run(settings: Settings) -> int:
+class DrainingServer(uvicorn.Server):
+    """Stops in order: unready, a delay, refusing what comes, what is under way, the end. A second signal hurries."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
+        """Serve until a signal comes."""
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._delay_s = settings.drain_delay_ms / 1e3
+        self._timeout_s = settings.drain_timeout_ms / 1e3
+        self._signals: list[int] = []
+        self._drain: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal; the event loop sees it within a tenth of a second."""
+        # Not handed to uvicorn, which would raise it again at the end: an orderly stop exits with 0.
+        self._signals.append(sig)
+        if len(self._signals) > 1:
+            self.should_exit = self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Begin to stop where a signal has come."""
+        if self._signals and self._drain is None:
+            self._drain = asyncio.create_task(self._stop())
+        return await super().on_tick(counter)
+
+    async def _stop(self) -> None:
+        began = self._lifecycle.phase
+        self._lifecycle.drain()
+        # Nobody balances load over somebody's terminal.
+        if began is Phase.READY and self._signals[0] != signal.SIGINT:
+            await asyncio.sleep(self._delay_s)
+        self._lifecycle.stop()
+        _logger.info("stopping: %d requests under way", self._lifecycle.under_way)
+        if not await self._lifecycle.wait_idle(self._timeout_s):
+            _logger.warning("%d requests were not done in time and are given up", self._lifecycle.under_way)
+        self.should_exit = True
+
+
+def run(settings: Settings, loader: Loader = load_judge) -> int:
     """Serve until stopped.
+
+    Args:
+        settings: How to serve.
+        loader: Finds the judge and makes its engine.
 
     Returns:
         0 after an orderly stop, 1 if the port is taken, or the keys or the judge cannot be loaded (with one line on
@@ -45,20 +97,21 @@ def run(settings: Settings) -> int:
         failures.append(message)
         server.should_exit = True
 
+    app = create_app(settings, loader=loader, on_failure=fail, keys=keys)
     config = uvicorn.Config(
-        create_app(settings, on_failure=fail, keys=keys),
+        app,
         log_config=None,
         access_log=False,
         timeout_keep_alive=_KEEPALIVE_S,
-        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_graceful_shutdown=_LAST_ANSWERS_S,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, app.state.service.lifecycle, settings)
     host, port = bound.getsockname()[:2]
     sys.stderr.write(f"edit-rrm: http://{_authority(host, port)} (docs at /docs); loading {settings.model}\n")
     try:
         server.run(sockets=[bound])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before there was a server to take it
         return 0
     if failures:
         _say(failures[0])

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Whether /metrics asks for a key too."""
 
     max_body_bytes: int = Field(default=48 * 2**20, ge=1024)
+    body_timeout_ms: int = Field(default=60_000, ge=1)
+    """Time the whole of a body may take to arrive."""
     max_image_bytes: int = Field(default=12 * 2**20, ge=1024)
     max_image_pixels: int = Field(default=4096 * 4096, ge=64)
     min_image_side: int = Field(default=8, ge=1)
@@ -83,6 +85,13 @@ class Settings(BaseSettings):
     """How long Redis keeps what was measured."""
     lease_ms: int = Field(default=10_000, ge=300)
     """How long a replica that died keeps others from doing its work, at most."""
+
+    drain_delay_ms: int = Field(default=3_000, ge=0)
+    """After SIGTERM: how long to go on taking requests while unready, until load balancers have noticed."""
+    drain_timeout_ms: int = Field(default=120_000, ge=0)
+    """After that: how long requests under way may take to finish."""
+    engine_check_ms: int = Field(default=2_000, ge=10)
+    """How often to look whether the engine is alive."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"

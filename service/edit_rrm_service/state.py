@@ -7,17 +7,16 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edit_rrm.card import CardError, JudgeCard
 from edit_rrm.prompts import PromptSet
 from edit_rrm.wire import Identity
 from edit_rrm_service.admission import Admission
-from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartError
-from edit_rrm_service.errors import ApiError
+from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineError, EngineStartError
 from edit_rrm_service.idempotency import Idempotency
 from edit_rrm_service.identity import judge_identity
 from edit_rrm_service.judge import Judge
+from edit_rrm_service.lifecycle import Lifecycle
 from edit_rrm_service.memory_cache import MemoryCache
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.redis_store import RedisStore
@@ -29,15 +28,6 @@ _logger = logging.getLogger(__name__)
 
 _ANSWERS_KEPT_S = 86_400.0
 """In Redis, for a client that tries again: a day, as others do."""
-
-
-class Phase(StrEnum):
-    """Where the service is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    FAILED = "failed"
-    STOPPING = "stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +77,12 @@ class ServiceState:
             renew_every_s=lease_s / 3,
         )
         self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
-        self.phase = Phase.STARTING
-        self.failure: str | None = None
+        self.lifecycle = Lifecycle(self.metrics.ready.set)
         self.card: JudgeCard | None = None
         self._loader = loader
         self._engine: Engine | None = None
         self._judge: Judge | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._identity: Identity | None = None
 
     @property
@@ -102,7 +92,7 @@ class ServiceState:
         Raises:
             ApiError: 503 while there is none.
         """
-        self.require_ready()
+        self.lifecycle.require_ready()
         assert self._judge is not None, "a service that is ready has a judge"
         return self._judge
 
@@ -120,17 +110,9 @@ class ServiceState:
             ApiError: 503 while nobody is.
         """
         if self._identity is None:
-            raise self._not_ready()
+            self.lifecycle.require_ready()
+        assert self._identity is not None, "a service that is ready has an identity"
         return self._identity
-
-    def require_ready(self) -> None:
-        """Return if the service takes work.
-
-        Raises:
-            ApiError: 503 where it does not.
-        """
-        if self.phase is not Phase.READY:
-            raise self._not_ready()
 
     @property
     def supports_probe(self) -> bool:
@@ -138,17 +120,17 @@ class ServiceState:
         return self._engine is not None and self._engine.facts.supports_probe
 
     async def load(self) -> None:
-        """Load the judge; a failure is kept in `failure`, one line for the person who started the service."""
+        """Load the judge; why that failed is the lifecycle's reason, one line for whoever started the service."""
         try:
             loaded = await asyncio.to_thread(self._loader, self.settings)
             self._engine = loaded.engine
             await loaded.engine.start((*loaded.card.labels.yes, *loaded.card.labels.no))
         except (EngineStartError, CardError) as error:
-            self._fail(str(error))
+            self.lifecycle.failed(str(error))
             return
         except Exception as error:
             _logger.exception("the judge could not be loaded")
-            self._fail(f"the judge could not be loaded: {type(error).__name__}: {error}")
+            self.lifecycle.failed(f"{type(error).__name__}: {error}")
             return
         self.card = loaded.card
         self.work = WorkModel(loaded.card)
@@ -164,29 +146,32 @@ class ServiceState:
             shared=self._shared,
         )
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
-        self.metrics.ready.set(1)
-        self.phase = Phase.READY
+        self.lifecycle.ready()
+        self._watching = asyncio.create_task(self._watch(loaded.engine))
         _logger.info(
             "ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
         )
 
-    def _fail(self, reason: str) -> None:
-        self.failure = reason
-        self.phase = Phase.FAILED
-
-    async def check_alive(self) -> None:
-        """Return if the engine, once started, is alive.
-
-        Raises:
-            EngineDeadError: It is not; the process should be replaced.
-        """
-        if self._engine is not None and self.phase is Phase.READY:
-            await self._engine.check()
+    async def _watch(self, engine: Engine) -> None:
+        """Look after the engine: an unfit one comes and goes, a dead one is dead."""
+        while True:
+            await asyncio.sleep(self.settings.engine_check_ms / 1e3)
+            try:
+                await engine.check()
+            except EngineDeadError as error:
+                _logger.error("the engine is dead: %s", error)
+                self.lifecycle.dead(f"the engine is dead: {error}")
+                return
+            except EngineError as error:
+                self.lifecycle.unfit(f"the engine cannot work: {error}")
+            else:
+                self.lifecycle.ready()
 
     async def close(self) -> None:
         """Stop taking work and free the engine."""
-        self.phase = Phase.STOPPING
-        self.metrics.ready.set(0)
+        self.lifecycle.stop()
+        if self._watching is not None:
+            self._watching.cancel()
         if self._engine is not None:
             try:
                 await self._engine.close()
@@ -195,11 +180,3 @@ class ServiceState:
         if self.store is not None:
             await self.store.close()
         self.decoding.shutdown(wait=False, cancel_futures=True)
-
-    def _not_ready(self) -> ApiError:
-        if self.phase is Phase.FAILED:
-            return ApiError(503, "not_ready", f"the judge could not be loaded: {self.failure}")
-        message = (
-            "the service is stopping" if self.phase is Phase.STOPPING else "the judge is still loading; see /readyz"
-        )
-        return ApiError(503, "not_ready", message, retryable=True, headers={"Retry-After": "5"})

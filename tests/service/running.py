@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
@@ -19,8 +19,9 @@ from PIL import Image
 from edit_rrm.card import JudgeCard
 from edit_rrm.prompts import load_prompt_set
 from edit_rrm_service.app import create_app
+from edit_rrm_service.lifecycle import Phase
 from edit_rrm_service.settings import Settings
-from edit_rrm_service.state import LoadedJudge, Phase
+from edit_rrm_service.state import LoadedJudge
 from tests.fakes.engine import FakeEngine
 
 INSTRUCTION = "make the star blue"
@@ -69,7 +70,7 @@ async def listening(engine: FakeEngine, **settings: Any) -> AsyncIterator[str]:
     task = asyncio.ensure_future(server.serve())
     await until(lambda: server.started)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    await until(lambda: app.state.service.phase is Phase.READY)
+    await until(lambda: app.state.service.lifecycle.phase is Phase.READY)
     try:
         yield url
     finally:
@@ -81,6 +82,15 @@ async def until(condition: Callable[[], bool], tries: int = 1_000) -> None:
     """Wait for something to become true."""
     for _ in range(tries):
         if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it did not happen in time")
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], tries: int = 2_000) -> None:
+    """Wait for something that has to be asked for to become true."""
+    for _ in range(tries):
+        if await condition():
             return
         await asyncio.sleep(0.01)
     pytest.fail("it did not happen in time")

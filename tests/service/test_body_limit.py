@@ -91,3 +91,30 @@ async def test_the_answer_comes_before_the_body_does() -> None:
         writer.close()
         await writer.wait_closed()
     assert b" 413 " in answer
+
+
+async def test_a_body_that_trickles_in_is_given_up_after_its_time_and_not_after_its_next_byte() -> None:
+    head = "POST /v1/reward HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n"
+    async with listening(FakeEngine(), body_timeout_ms=400) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
+        writer.write(head.encode())
+        answer = asyncio.ensure_future(reader.read())
+        began = asyncio.get_running_loop().time()
+        while not answer.done() and asyncio.get_running_loop().time() - began < 10:
+            writer.write(b" ")
+            await asyncio.sleep(0.05)
+        took = asyncio.get_running_loop().time() - began
+        said = await answer
+        writer.close()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"body_too_slow" in said
+    assert 0.3 < took < 5.0
+
+
+async def test_time_for_the_body_is_not_time_for_the_answer() -> None:
+    engine = FakeEngine(seconds=0.4)
+    async with (
+        listening(engine, body_timeout_ms=300) as url,
+        httpx2.AsyncClient(base_url=url, timeout=30.0) as client,
+    ):
+        assert (await post(client)).status_code == 200

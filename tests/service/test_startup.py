@@ -11,8 +11,9 @@ import pytest
 from edit_rrm.card import CardError
 from edit_rrm_service.app import create_app
 from edit_rrm_service.engines.base import EngineStartError
+from edit_rrm_service.lifecycle import Phase
 from edit_rrm_service.settings import Settings
-from edit_rrm_service.state import LoadedJudge, Phase
+from edit_rrm_service.state import LoadedJudge
 from tests.fakes.engine import FakeEngine
 from tests.service.running import error_of, fake_app, post, running, until
 
@@ -75,7 +76,7 @@ async def test_a_service_that_stops_takes_no_more_work() -> None:
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
         async with app.router.lifespan_context(app):
-            await until(lambda: app.state.service.phase is Phase.READY)
+            await until(lambda: app.state.service.lifecycle.phase is Phase.READY)
         reply = await post(client)
         ready = await client.get("/readyz")
     assert reply.status_code == ready.status_code == 503

@@ -47,7 +47,7 @@ async def received(
         ApiError: 503 where there is no judge, 409 where it is another than expected and 429 where there is no room
             (before anything is read), 504 where the body took too long, and what `read_body` raises.
     """
-    state.require_ready()
+    state.lifecycle.require_ready()
     expect_identity(request, state)
     deadline = deadline_of(request, state)
     caller = caller_of(request, usual)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -27,9 +28,9 @@ from edit_rrm_service.api.bodies import Asked, Body, body_schema
 from edit_rrm_service.api.calls import request_id_of
 from edit_rrm_service.api.judging import decomposed, judged, judged_one, received
 from edit_rrm_service.callers import Priority
-from edit_rrm_service.engines.base import EngineDeadError
+from edit_rrm_service.lifecycle import Lifecycle, Phase
 from edit_rrm_service.metrics import CONTENT_TYPE
-from edit_rrm_service.state import Phase, ServiceState
+from edit_rrm_service.state import ServiceState
 
 router = APIRouter()
 
@@ -131,23 +132,19 @@ async def identity(request: Request) -> Identity:
 @router.get("/livez", summary="Is the process alive?")
 async def livez(request: Request) -> Response:
     """200 unless the engine has died: then the process should be replaced."""
-    try:
-        await _state(request).check_alive()
-    except EngineDeadError as error:
-        return JSONResponse({"status": "dead", "reason": str(error)}, 503)
-    return JSONResponse({"status": "alive"})
+    return _phase_reply(_state(request), lambda life: life.phase is not Phase.DEAD)
 
 
 @router.get("/startupz", summary="Has the judge been loaded?")
 async def startupz(request: Request) -> Response:
     """200 once the judge has been loaded."""
-    return _phase_reply(_state(request), started=True)
+    return _phase_reply(_state(request), lambda life: life.started)
 
 
 @router.get("/readyz", summary="Does the service take work?")
 async def readyz(request: Request) -> Response:
     """200 while the service takes work."""
-    return _phase_reply(_state(request), started=False)
+    return _phase_reply(_state(request), lambda life: life.phase is Phase.READY)
 
 
 @router.get("/metrics", summary="Prometheus metrics")
@@ -156,14 +153,13 @@ async def metrics(request: Request) -> Response:
     return Response(_state(request).metrics.exposition(), media_type=CONTENT_TYPE)
 
 
-def _phase_reply(state: ServiceState, *, started: bool) -> Response:
-    good = (Phase.READY, Phase.STOPPING) if started else (Phase.READY,)
-    body: dict[str, Any] = {"status": state.phase.value}
+def _phase_reply(state: ServiceState, good: Callable[[Lifecycle], bool]) -> Response:
+    body: dict[str, Any] = {"status": state.lifecycle.phase.value}
+    if state.lifecycle.reason is not None:
+        body["reason"] = state.lifecycle.reason
     if state.store is not None:
         body["redis"] = "up" if state.store.problem is None else f"down: {state.store.problem}"
-    if state.failure is not None:
-        body["reason"] = state.failure
-    return JSONResponse(body, 200 if state.phase in good else 503)
+    return JSONResponse(body, 200 if good(state.lifecycle) else 503)
 
 
 def _state(request: Request) -> ServiceState:
