@@ -13,7 +13,7 @@ from edit_rrm_service.engines.base import EngineError
 from edit_rrm_service.settings import Settings
 from tests.fakes.engine import FakeEngine, written
 from tests.fakes.redis_server import redis_server
-from tests.service.running import EDITED, png, post, running
+from tests.service.running import EDITED, png, post, running, until
 
 MEASURED = ("outcome", "score", "reward", "average", "verdicts", "reasoning", "samples", "score_std")
 
@@ -91,7 +91,7 @@ async def test_a_measurement_goes_on_while_anybody_waits_for_it_and_no_longer() 
         assert (await patient).status_code == 200
         assert engine.cancelled == 0
         late = await post(client, edited=png("green"), headers={"x-deadline-ms": "100"})
-        await asyncio.sleep(0)
+        await until(lambda: engine.cancelled == 1)
     assert late.status_code == 504
     assert engine.cancelled == 1
 

@@ -6,7 +6,7 @@ import pytest
 
 from edit_rrm_service.engines.base import EngineError, Prompt
 from tests.fakes.engine import GOOD, PRINCIPLES, Answer, FakeEngine, pictures, words, written
-from tests.service.running import EDITED, error_of, png, post, running
+from tests.service.running import EDITED, error_of, eventually, png, post, running
 
 BAD_ANSWERS: list[tuple[str, Answer, int]] = [
     ("unparsable", "It looks great, 10 out of 10!", 502),
@@ -166,7 +166,11 @@ async def test_a_bug_is_a_500_with_the_error_shape_and_the_next_request_is_serve
 
 async def test_a_dead_engine_fails_liveness_alone() -> None:
     engine = FakeEngine()
-    async with running(engine) as client:
+    async with running(engine, engine_check_ms=10) as client:
         engine.dead = True
-        assert (await client.get("/livez")).status_code == 503
+
+        async def dead() -> bool:
+            return (await client.get("/livez")).status_code == 503
+
+        await eventually(dead)
         assert (await client.get("/startupz")).status_code == 200
