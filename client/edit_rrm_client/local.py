@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -43,8 +44,10 @@ def local_service(
     command = [sys.executable, "-m", "edit_rrm_service", "serve", "--host=127.0.0.1", f"--port={port}", *arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
+        # Nobody else sends requests here, so there is no load balancer that would have to notice the end first.
+        settings = {"EDIT_RRM_DRAIN_DELAY_MS": "0", **(os.environ if env is None else env)}
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, and arguments from our own caller
-            command, stdout=output, stderr=subprocess.STDOUT, env=None if env is None else dict(env)
+            command, stdout=output, stderr=subprocess.STDOUT, env=settings
         )
         try:
             _wait_until_ready(url, process, log, ready_within_s)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
 from edit_rrm_service.errors import ApiError
+
+_logger = logging.getLogger(__name__)
 
 
 class Phase(StrEnum):
@@ -64,8 +67,8 @@ class Lifecycle:
             self._enter(Phase.READY, None)
 
     def unfit(self, reason: str) -> None:
-        """The judge is not to be used for now."""
-        if self.phase not in (*_OVER, Phase.STARTING):
+        """The judge is loaded and not to be used for now."""
+        if self.phase not in _OVER:
             self._enter(Phase.UNFIT, reason)
 
     def failed(self, reason: str) -> None:
@@ -121,5 +124,8 @@ class Lifecycle:
         return True
 
     def _enter(self, phase: Phase, reason: str | None) -> None:
+        if (self.phase, self.reason) == (phase, reason):
+            return
+        _logger.info("%s%s", phase.value, f": {reason}" if reason else "")
         self.phase, self.reason = phase, reason
         self._on_ready(phase is Phase.READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -48,6 +49,13 @@ class Metrics:
         )
         self.ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
         self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)
+        self._sentinel_scores = Gauge(
+            "edit_rrm_sentinel_score", "Last score of a sentinel", ("sentinel", "mode"), registry=self.registry
+        )
+        self._sentinel_rounds = self._counter("sentinel_rounds", "Rounds of sentinels by what they said", "verdict")
+        self._sentinels_ok = Gauge(
+            "edit_rrm_sentinels_ok", "1 while the sentinels' order holds", registry=self.registry
+        )
         self._cache = self._counter("cache_requests", "Caches asked", "cache", "tier", "result")
         self._store_up = Gauge("edit_rrm_redis_up", "1 while Redis is used", registry=self.registry)
         self._store_seconds = Histogram(
@@ -94,6 +102,16 @@ class Metrics:
         """A request was refused."""
         self._refused.labels(reason).inc()
         self._retry_after.observe(retry_after_s)
+
+    def sentinel(self, name: str, mode: Mode, score: float | None) -> None:
+        """A sentinel was judged."""
+        self._sentinel_scores.labels(name, mode.value).set(math.nan if score is None else score)
+
+    def sentinels(self, verdict: str) -> None:
+        """A round of sentinels ended."""
+        self._sentinel_rounds.labels(verdict).inc()
+        if verdict != "inconclusive":
+            self._sentinels_ok.set(verdict == "ok")
 
     def cache(self, cache: str, tier: str, result: str) -> None:
         """A cache was asked."""

@@ -61,7 +61,7 @@ class DrainingServer(uvicorn.Server):
         if began is Phase.READY and self._signals[0] != signal.SIGINT:
             await asyncio.sleep(self._delay_s)
         self._lifecycle.stop()
-        _logger.info("stopping: %d requests under way", self._lifecycle.under_way)
+        _logger.info("%d requests under way", self._lifecycle.under_way)
         if not await self._lifecycle.wait_idle(self._timeout_s):
             _logger.warning("%d requests were not done in time and are given up", self._lifecycle.under_way)
         self.should_exit = True

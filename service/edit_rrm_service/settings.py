@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from edit_rrm_service.callers import CallerLimits
 from edit_rrm_service.engines.options import DType, EngineName, EngineOptions
 from edit_rrm_service.images import ImageLimits
+from edit_rrm_service.sentinel import SHIPPED_SENTINELS
 
 SHIPPED_JUDGE = Path(__file__).parent / "judges" / "nano"
 """The judge that comes with the package."""
@@ -90,6 +91,12 @@ class Settings(BaseSettings):
     """After SIGTERM: how long to go on taking requests while unready, until load balancers have noticed."""
     drain_timeout_ms: int = Field(default=120_000, ge=0)
     """After that: how long requests under way may take to finish."""
+    sentinels: Literal["enforce", "warn", "off"] = "enforce"
+    """What it does when the judge scores known edits in the wrong order: become unready, or log and count it."""
+    sentinels_folder: Path = SHIPPED_SENTINELS
+    """A folder with a sentinels.toml and its images (see docs/http.md)."""
+    sentinels_every_s: float = Field(default=600.0, gt=0.0)
+    """How often they are judged, after the first time before the service is ready."""
     engine_check_ms: int = Field(default=2_000, ge=10)
     """How often to look whether the engine is alive."""
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from edit_rrm.card import CardError, JudgeCard
 from edit_rrm.prompts import PromptSet
+from edit_rrm.verdicts import Mode
 from edit_rrm.wire import Identity
 from edit_rrm_service.admission import Admission
-from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineError, EngineStartError
+from edit_rrm_service.engines.base import Engine, EngineDeadError, EngineStartError
 from edit_rrm_service.idempotency import Idempotency
 from edit_rrm_service.identity import judge_identity
 from edit_rrm_service.judge import Judge
@@ -20,8 +21,10 @@ from edit_rrm_service.lifecycle import Lifecycle
 from edit_rrm_service.memory_cache import MemoryCache
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.redis_store import RedisStore
+from edit_rrm_service.sentinel import Sentinel, SentinelError, load_sentinels
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.shared_work import SharedWork
+from edit_rrm_service.watch import Watch
 from edit_rrm_service.work import WorkModel
 
 _logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class ServiceState:
         self._loader = loader
         self._engine: Engine | None = None
         self._judge: Judge | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
         self._identity: Identity | None = None
 
     @property
@@ -125,7 +128,9 @@ class ServiceState:
             loaded = await asyncio.to_thread(self._loader, self.settings)
             self._engine = loaded.engine
             await loaded.engine.start((*loaded.card.labels.yes, *loaded.card.labels.no))
-        except (EngineStartError, CardError) as error:
+            work = WorkModel(loaded.card)
+            watch = await self._watch_over(loaded, work)
+        except (EngineStartError, CardError, SentinelError) as error:
             self.lifecycle.failed(str(error))
             return
         except Exception as error:
@@ -133,7 +138,7 @@ class ServiceState:
             self.lifecycle.failed(f"{type(error).__name__}: {error}")
             return
         self.card = loaded.card
-        self.work = WorkModel(loaded.card)
+        self.work = work
         self.admission.max_running = self.settings.max_running or loaded.engine.facts.concurrency
         self._identity = judge_identity(loaded.card, loaded.prompts, loaded.engine.facts)
         self._judge = Judge(
@@ -146,32 +151,48 @@ class ServiceState:
             shared=self._shared,
         )
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
-        self.lifecycle.ready()
-        self._watching = asyncio.create_task(self._watch(loaded.engine))
+        self._watch = watch
+        await watch.start()
         _logger.info(
-            "ready: %s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
+            "%s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
         )
 
-    async def _watch(self, engine: Engine) -> None:
-        """Look after the engine: an unfit one comes and goes, a dead one is dead."""
-        while True:
-            await asyncio.sleep(self.settings.engine_check_ms / 1e3)
-            try:
-                await engine.check()
-            except EngineDeadError as error:
-                _logger.error("the engine is dead: %s", error)
-                self.lifecycle.dead(f"the engine is dead: {error}")
-                return
-            except EngineError as error:
-                self.lifecycle.unfit(f"the engine cannot work: {error}")
-            else:
-                self.lifecycle.ready()
+    async def _watch_over(self, loaded: LoadedJudge, work: WorkModel) -> Watch:
+        """Watch over the judge, with sentinels as the settings have it."""
+        settings = self.settings
+        sentinels: tuple[Sentinel, ...] = ()
+        if settings.sentinels != "off":
+            sentinels = await asyncio.to_thread(load_sentinels, settings.sentinels_folder, loaded.card.image)
+        quiet = Metrics()
+        judge = Judge(
+            loaded.engine,
+            loaded.card,
+            loaded.prompts,
+            identity="",
+            metrics=quiet,
+            work=work,
+            shared=SharedWork(MemoryCache(0), quiet),
+        )
+        return Watch(
+            loaded.engine,
+            judge,
+            loaded.card,
+            self.lifecycle,
+            self.admission,
+            work,
+            self.metrics,
+            sentinels=sentinels,
+            modes=tuple(Mode) if loaded.engine.facts.supports_probe else (Mode.THINK,),
+            enforce=settings.sentinels == "enforce",
+            engine_every_s=settings.engine_check_ms / 1e3,
+            sentinels_every_s=settings.sentinels_every_s,
+        )
 
     async def close(self) -> None:
         """Stop taking work and free the engine."""
         self.lifecycle.stop()
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._watch is not None:
+            self._watch.stop()
         if self._engine is not None:
             try:
                 await self._engine.close()

@@ -50,7 +50,7 @@ def url() -> Iterator[str]:
 def other_url() -> Iterator[str]:
     """A service whose judge has other prompts, and so another identity."""
     judge = LoadedJudge(ScriptedEngine(answer), JudgeCard(name="other"), load_prompt_set("standard"))
-    with running(create_app(Settings(), loader=lambda _: judge)) as started:
+    with running(create_app(Settings(sentinels="off"), loader=lambda _: judge)) as started:
         yield started
 
 

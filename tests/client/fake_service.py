@@ -82,7 +82,7 @@ class ScriptedEngine:
 def judging_service(answer: Answer, **settings: object) -> Iterator[str]:
     """Serve a judge with scripted answers; yields the base URL."""
     loaded = LoadedJudge(ScriptedEngine(answer), JudgeCard(name="scripted"), load_prompt_set("nano"))
-    with running(create_app(Settings.model_validate(settings), loader=lambda _: loaded)) as url:
+    with running(create_app(Settings.model_validate({"sentinels": "off", **settings}), loader=lambda _: loaded)) as url:
         yield url
 
 

@@ -16,7 +16,7 @@ def main(seconds: float) -> int:
     """Serve as the environment says, with an engine that takes this long for every call."""
     card = JudgeCard(name="fake judge")
     judge = LoadedJudge(FakeEngine(seconds=seconds), card, load_prompt_set(card.prompts))
-    return run(Settings(), loader=lambda settings: judge)
+    return run(Settings(sentinels="off"), loader=lambda settings: judge)
 
 
 if __name__ == "__main__":

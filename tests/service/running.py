@@ -41,7 +41,8 @@ def fake_app(engine: FakeEngine, *, card: JudgeCard | None = None, **settings: A
     """The application with a fake engine."""
     card = card or JudgeCard(name="fake judge")
     judge = LoadedJudge(engine, card, load_prompt_set(card.prompts))
-    return create_app(Settings(**settings), loader=lambda _: judge)
+    # A fake engine says the same of every edit.
+    return create_app(Settings(**{"sentinels": "off", **settings}), loader=lambda _: judge)
 
 
 @asynccontextmanager

@@ -144,7 +144,7 @@ def step(life: Lifecycle, name: str) -> None:
     ("steps", "phase", "takes_work"),
     [
         ([], Phase.STARTING, False),
-        (["unfit"], Phase.STARTING, False),
+        (["unfit"], Phase.UNFIT, False),
         (["ready"], Phase.READY, True),
         (["ready", "unfit"], Phase.UNFIT, False),
         (["ready", "unfit", "ready"], Phase.READY, True),
