@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from edit_rrm.grammar import FailureKind
@@ -15,6 +15,8 @@ from edit_rrm_service.callers import Priority
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
 _WAITS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_COUNTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0)
+_MASSES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """From a round trip in one machine to what is waited for at most."""
 _SCORES = tuple(float(score) for score in range(11))
@@ -56,6 +58,14 @@ class Metrics:
         self._sentinels_ok = Gauge(
             "edit_rrm_sentinels_ok", "1 while the sentinels' order holds", registry=self.registry
         )
+        self._groups = Histogram("edit_rrm_group_size", "Edits of a request", buckets=_COUNTS, registry=self.registry)
+        self._principles = Histogram(
+            "edit_rrm_principles", "Principles of a scored edit", buckets=_COUNTS, registry=self.registry
+        )
+        self._label_mass = Histogram(
+            "edit_rrm_label_mass", "Label mass of probes", buckets=_MASSES, registry=self.registry
+        )
+        self._images = self._counter("images", "Images received", "result")
         self._cache = self._counter("cache_requests", "Caches asked", "cache", "tier", "result")
         self._store_up = Gauge("edit_rrm_redis_up", "1 while Redis is used", registry=self.registry)
         self._store_seconds = Histogram(
@@ -82,7 +92,10 @@ class Metrics:
         """Count one scored edit."""
         self.outcome(Outcome.SCORED)
         self._scores.labels(mode.value).observe(score)
+        self._principles.observe(len(verdicts))
         for verdict in verdicts:
+            if verdict.label_mass is not None:
+                self._label_mass.observe(verdict.label_mass)
             self._verdicts.labels(verdict.principle.category.value, str(verdict.passed).lower()).inc()
 
     def queue(self, priority: Priority, turns: int, work: float) -> None:
@@ -127,6 +140,14 @@ class Metrics:
         if failed:
             self._store_errors.labels(operation).inc()
 
+    def group(self, edits: int) -> None:
+        """Count one request that was let in, by its edits."""
+        self._groups.observe(edits)
+
+    def image(self, accepted: bool) -> None:
+        """Count one image that was decoded, or could not be."""
+        self._images.labels("ok" if accepted else "refused").inc()
+
     def unread(self, task: str, kind: FailureKind) -> None:
         """Count one answer that the grammar refused."""
         self._unread.labels(task, kind.value).inc()
@@ -142,8 +163,8 @@ class Metrics:
         self._tokens.labels("completion").inc(usage.completion_tokens)
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        """All metrics as Prometheus text: these, the process's own, and vLLM's where it runs in this process."""
+        return generate_latest(self.registry) + generate_latest(REGISTRY)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"edit_rrm_{name}", text, labels, registry=self.registry)

@@ -70,3 +70,16 @@ def _ended(service: ServiceProcess) -> Iterator[ServiceProcess]:
     finally:
         service.process.kill()
         service.process.wait()
+
+
+@contextmanager
+def nano_service(log: Path, *, ready: bool = True, **settings: object) -> Iterator[ServiceProcess]:
+    """The shipped judge on vLLM as a process of its own."""
+    env = {
+        "EDIT_RRM_DRAIN_DELAY_MS": "0",
+        **{f"EDIT_RRM_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    with _ended(ServiceProcess(["-m", "edit_rrm_service", "serve"], log, env)) as service:
+        if ready:
+            service.wait_ready()
+        yield service

@@ -42,7 +42,20 @@ async def test_requests_edits_verdicts_and_tokens_are_counted() -> None:
     assert value(text, "edit_rrm_tokens_total", kind="completion") == 60
     assert value(text, "edit_rrm_stage_duration_seconds_count", stage="decompose") == 1
     assert value(text, "edit_rrm_ready") == 1
+    assert value(text, "edit_rrm_group_size_sum") == 3
+    assert value(text, "edit_rrm_principles_sum") == 6
+    assert value(text, "edit_rrm_images_total", result="ok") == 3
+    assert value(text, "edit_rrm_images_total", result="refused") == 1
+    assert (value(text, "process_resident_memory_bytes") or 0) > 0
     assert value(text, "edit_rrm_turns_in_flight") == 0
+
+
+async def test_label_mass_is_what_probes_say() -> None:
+    async with running(FakeEngine(label_mass=0.75)) as client:
+        await post(client, mode="probe")
+        text = (await client.get("/metrics")).text
+    assert value(text, "edit_rrm_label_mass_count") == 3
+    assert value(text, "edit_rrm_label_mass_sum") == 2.25
 
 
 async def test_answers_that_could_not_be_read_are_counted_by_why() -> None:

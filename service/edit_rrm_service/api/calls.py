@@ -100,7 +100,13 @@ async def engine_image(state: ServiceState, card: JudgeCard, data: bytes) -> Eng
     """
     limits = state.settings.image_limits
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(state.decoding, lambda: fit_image(decode_image(data, limits), card.image))
+    try:
+        found = await loop.run_in_executor(state.decoding, lambda: fit_image(decode_image(data, limits), card.image))
+    except ImageError:
+        state.metrics.image(False)
+        raise
+    state.metrics.image(True)
+    return found
 
 
 async def source_image(state: ServiceState, card: JudgeCard, data: bytes) -> EngineImage:

@@ -125,6 +125,7 @@ async def judged(request: Request, state: ServiceState, asked: Asked[RewardReque
     edits = len(body.edited)
     with _admitted(state, asked.caller, work.total(edits), asked.deadline, edits) as ticket:
         started = time.perf_counter()
+        state.metrics.group(edits)
         source = await source_image(state, card, body.source)
         images = await asyncio.gather(
             *(edited_image(state, card, data, f"edited[{index}]", request_id) for index, data in enumerate(body.edited))

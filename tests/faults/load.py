@@ -1,0 +1,136 @@
+"""Load as trainers make it, and what came of it. Every reply is held to the failure contract as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from PIL import Image
+
+from edit_rrm_training.shapes import make
+from tests.service.test_metrics import value
+
+
+@dataclass
+class Reply:
+    """One request's end."""
+
+    status: int | None
+    """None where the connection broke."""
+    outcomes: list[str] = field(default_factory=list)
+    retry_after: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def scored(self) -> int:
+        """Edits that were measured."""
+        return self.outcomes.count("scored")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A request: an instruction, a source and edits, all of the shapes world."""
+
+    instruction: str
+    source: bytes
+    edits: tuple[bytes, ...]
+
+
+_fresh = itertools.count()
+
+
+def group(edits: int = 1) -> Group:
+    """A group that nobody has asked about before, so that no cache answers it: its edits differ in a corner."""
+    number = next(_fresh)
+    sample = make("train", number)
+    source = Image.fromarray(sample.source_pixels())
+    pictures = []
+    for index in range(edits):
+        edited = Image.fromarray(sample.edited_pixels())
+        edited.putpixel((0, 0), (number % 256, number // 256 % 256, index))
+        pictures.append(png(edited))
+    source.putpixel((0, 0), (number % 256, number // 256 % 256, 255))
+    return Group(sample.instruction, png(source), tuple(pictures))
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def ask(client: httpx2.AsyncClient, asked: Group, **headers: str) -> Reply:
+    """Post a group to `/v1/rewards`, and check that what came back is measured or absent."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    files: list[tuple[str, Any]] = [
+        ("request", (None, json.dumps({"instruction": asked.instruction}), "application/json"))
+    ]
+    files.append(("source", ("source.png", asked.source, "image/png")))
+    files += [("edited", ("edited.png", data, "image/png")) for data in asked.edits]
+    try:
+        reply = await client.post("/v1/rewards", files=files, headers=headers)
+    except httpx2.TransportError:
+        return Reply(None, seconds=loop.time() - began)
+    results = reply.json().get("results", [])
+    for result in results:
+        measured = result["outcome"] == "scored"
+        assert (result["score"] is not None) is measured, result
+        assert (result["reward"] is not None) is measured, result
+        assert (result["error"] is None) is measured, result
+    if reply.status_code == 200:
+        assert len(results) == len(asked.edits)
+    outcomes = [result["outcome"] for result in results]
+    return Reply(reply.status_code, outcomes, reply.headers.get("retry-after"), loop.time() - began)
+
+
+def client_of(url: str, **headers: str) -> httpx2.AsyncClient:
+    """A client that opens as many connections as it is asked for."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=200)
+    return httpx2.AsyncClient(base_url=url, timeout=120.0, limits=limits, headers=headers)
+
+
+def statuses(replies: Iterable[Reply]) -> Counter[int | None]:
+    """How requests ended."""
+    return Counter(reply.status for reply in replies)
+
+
+async def closed_loop(client: httpx2.AsyncClient, workers: int, seconds: float, edits: int) -> float:
+    """Edits scored a second by workers that each send the next group when the last was answered."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    scored = 0
+
+    async def work() -> None:
+        nonlocal scored
+        while loop.time() < until:
+            reply = await ask(client, group(edits))
+            if loop.time() < until:
+                scored += reply.scored
+
+    await asyncio.gather(*(work() for _ in range(workers)))
+    return scored / seconds
+
+
+async def open_loop(
+    client: httpx2.AsyncClient, groups_per_second: float, seconds: float, edits: int, **headers: str
+) -> list[Reply]:
+    """Send groups at a rate, whatever becomes of them; return how each ended."""
+    made = [group(edits) for _ in range(round(groups_per_second * seconds))]
+    tasks: list[asyncio.Task[Reply]] = []
+    for one in made:
+        tasks.append(asyncio.create_task(ask(client, one, **headers)))
+        await asyncio.sleep(1.0 / groups_per_second)
+    return list(await asyncio.gather(*tasks))
+
+
+async def metric(client: httpx2.AsyncClient, name: str, **labels: str) -> float:
+    """One series of the service's metrics; 0 where it is not there yet."""
+    return value((await client.get("/metrics")).text, name, **labels) or 0.0
