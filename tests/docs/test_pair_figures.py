@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pair_figures import (
+    ABLATION,
     JUDGES,
     MISPLACED,
     MISPLACED_JUDGES,
+    MODES,
     PAIRS,
     RESULTS,
     SIZES,
     SPLITS,
     STAGES,
     VERIFIER,
+    ablation_table,
     accuracy,
+    paper_table,
     report,
     sizes_table,
     table,
@@ -31,6 +35,8 @@ ROOT = Path(__file__).parents[2]
 def test_a_document_prints_what_was_measured(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     assert table() in text
+    assert ablation_table() in text
+    assert paper_table() in text
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,16 @@ def test_every_figure_is_of_the_same_pairs_in_the_same_way(folder: Path, judge: 
     assert (
         found["pairs"]["right"] + found["pairs"]["wrong"] + found["pairs"]["tied"] + found["pairs"]["unscored"] == PAIRS
     )
+
+
+@pytest.mark.parametrize("judge", ABLATION.values())
+@pytest.mark.parametrize("split", MODES.values())
+def test_the_ablation_is_of_one_judge_in_three_ways(judge: str, split: str) -> None:
+    found, first = report(judge, split), report(judge, "held-out")
+    asked = {"held-out": ("think", 1), "held-out.avg4": ("think", 4), "held-out.probe": ("probe", 1)}[split]
+    assert (found["mode"], found["samples"], found["pairs"]["pairs"]) == (*asked, PAIRS)
+    for same in ("identity", "data", "data_fingerprint", "ties", "principles"):
+        assert found[same] == first[same]
 
 
 def test_every_judge_is_another() -> None:
