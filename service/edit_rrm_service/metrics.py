@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from edit_rrm.grammar import FailureKind
 from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
 from edit_rrm_service.callers import Priority
+from edit_rrm_service.engines.base import Backend
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
@@ -22,6 +25,24 @@ _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _SCORES = tuple(float(score) for score in range(11))
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Backends(Collector):
+    """Series of an engine's servers, read at every scrape."""
+
+    def __init__(self, backends: Callable[[], Sequence[Backend]]) -> None:
+        self._backends = backends
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("edit_rrm_backend_up", "1 while a server is used", labels=["backend"])
+        in_flight = GaugeMetricFamily("edit_rrm_backend_in_flight", "Requests under way", labels=["backend"])
+        ended = CounterMetricFamily("edit_rrm_backend_requests", "Attempts by end", labels=["backend", "result"])
+        for backend in self._backends():
+            up.add_metric([backend.name], backend.up)
+            in_flight.add_metric([backend.name], backend.in_flight)
+            for result, number in backend.requests.items():
+                ended.add_metric([backend.name, result], number)
+        yield from (up, in_flight, ended)
 
 
 class Metrics:
@@ -161,6 +182,10 @@ class Metrics:
         self._tokens.labels("prompt").inc(usage.prompt_tokens)
         self._tokens.labels("cached").inc(usage.cached_tokens)
         self._tokens.labels("completion").inc(usage.completion_tokens)
+
+    def watch_backends(self, backends: Callable[[], Sequence[Backend]]) -> None:
+        """Expose the servers that an engine spreads its work over, as they are when they are asked for."""
+        self.registry.register(_Backends(backends))
 
     def exposition(self) -> bytes:
         """All metrics as Prometheus text: these, the process's own, and vLLM's where it runs in this process."""

@@ -150,6 +150,7 @@ class ServiceState:
             work=self.work,
             shared=self._shared,
         )
+        self.metrics.watch_backends(loaded.engine.backends)
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
         self._watch = watch
         await watch.start()

@@ -67,6 +67,9 @@ class ScriptedEngine:
         logprobs = {label: known.get(label, -math.inf) for label in labels}
         return [LabelReading(logprobs, 10, 0) for _ in prompts]
 
+    def backends(self) -> tuple[()]:
+        return ()
+
     async def check(self) -> None:
         """Always alive."""
 

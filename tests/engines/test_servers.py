@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -226,3 +228,78 @@ async def test_no_secret_is_ever_in_a_message(network: Network) -> None:
         if isinstance(caught.value, StatusError):
             assert "s3cret" not in str(caught.value.error)
     assert "s3cret" not in repr(EngineOptions(**options))
+
+
+class Held(Network):
+    """Hosts that answer when they are let to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request.url.host)
+        await self.gate.wait()
+        return httpx2.Response(200, json={"from": request.url.host})
+
+
+async def held(servers: Servers, keys: list[bytes]) -> list[asyncio.Task[Any]]:
+    tasks = []
+    for key in keys:
+        tasks.append(asyncio.ensure_future(servers.request("POST", "x", key=key)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+async def test_no_server_gets_much_more_than_its_share_however_keys_fall() -> None:
+    network = Held()
+    servers = network.servers(*URLS, max_connections=1_000)
+    favourite = hosts(servers, b"0")[0]
+    keys = [key for number in range(3_000) if hosts(servers, key := str(number).encode())[0] == favourite][:90]
+    tasks = await held(servers, keys)
+    loads = {backend.name: backend.in_flight for backend in servers.backends()}
+    assert sum(loads.values()) == 90
+    assert loads[favourite] == max(loads.values())
+    assert max(loads.values()) <= 1.25 * 30 + 4 + 1
+    network.gate.set()
+    await asyncio.gather(*tasks)
+    assert all(backend.in_flight == 0 for backend in servers.backends())
+    assert servers._homes == {}
+
+
+async def test_a_group_stays_together_also_beyond_a_servers_share() -> None:
+    network = Held()
+    servers = network.servers(*URLS, max_connections=1_000)
+    tasks = await held(servers, [b"group"] * 60)
+    assert len(set(network.asked)) == 1
+    network.gate.set()
+    await asyncio.gather(*tasks)
+    assert {(await task)["from"] for task in tasks} == set(network.asked)
+
+
+async def test_how_attempts_ended_is_counted_by_server(network: Network) -> None:
+    servers = network.servers("http://one/v1", max_attempts=1)
+    for status in (200, 429, 500, 400):
+        network.status("one", status)
+        if status == 200:
+            network.answers.clear()
+        with suppress(EngineError):
+            await servers.request("GET", "models")
+    (backend,) = servers.backends()
+    assert backend.requests == {"ok": 1, "busy": 1, "failed": 1, "refused": 1}
+    assert (backend.name, backend.in_flight, backend.up) == ("http://one/v1", 0, True)
+
+
+async def test_a_server_that_fails_is_shown_down_and_up_again_when_it_answers(network: Network) -> None:
+    servers = network.servers("http://one/v1", "http://user:sesame@two/v1", max_attempts=1)
+    network.status("two", 500)
+    await servers.try_each("GET", "models")
+    assert {backend.name: backend.up for backend in servers.backends()} == {
+        "http://one/v1": True,
+        "http://user:***@two/v1": False,
+    }
+    network.answers.clear()
+    await servers.try_each("GET", "models")
+    assert all(backend.up for backend in servers.backends())

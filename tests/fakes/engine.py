@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edit_rrm_service.engines.base import (
+    Backend,
     Completion,
     EngineDeadError,
     EngineError,
@@ -102,6 +103,9 @@ class FakeEngine:
             logprobs = {"Yes": _log(yes), "No": _log(self.label_mass - yes)}
             readings.append(LabelReading({label: logprobs.get(label, -math.inf) for label in labels}, 100, 60))
         return readings
+
+    def backends(self) -> Sequence[Backend]:
+        return ()
 
     async def check(self) -> None:
         if self.dead:

@@ -67,13 +67,19 @@ async def running(
 async def listening(engine: FakeEngine, **settings: Any) -> AsyncIterator[str]:
     """URL of a running service on a port of its own."""
     app = fake_app(engine, **settings)
+    async with serving(app) as url:
+        await until(lambda: app.state.service.lifecycle.phase is Phase.READY)
+        yield url
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    """URL of an application on a port of its own, in this process."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
     task = asyncio.ensure_future(server.serve())
     await until(lambda: server.started)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    await until(lambda: app.state.service.lifecycle.phase is Phase.READY)
     try:
-        yield url
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await task

@@ -124,6 +124,19 @@ class EngineFacts:
     """Prompts worth handing over at a time: what it works on at once, and some to follow. Not part of the identity."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One of the servers an engine spreads its work over, as it is now."""
+
+    name: str
+    """Its URL, without what is secret in it."""
+    up: bool
+    """Whether it is being used."""
+    in_flight: int
+    requests: Mapping[str, int]
+    """Attempts so far by how they ended: `ok`, `busy`, `failed`, `refused`, `cancelled`."""
+
+
 class Engine(Protocol):
     """Runs a judge. Every method may be called concurrently; cancelling a call aborts its work.
 
@@ -152,6 +165,10 @@ class Engine(Protocol):
 
     async def probe(self, prompts: Sequence[Prompt], labels: Sequence[str]) -> list[LabelReading | EngineError]:
         """Read the log-probabilities of `labels` as the next token after every prompt, without decoding."""
+        ...
+
+    def backends(self) -> Sequence[Backend]:
+        """The servers it spreads its work over; none where it works itself."""
         ...
 
     async def check(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from edit_rrm.card import JudgeCard
 from edit_rrm_service.engines import chat_api
 from edit_rrm_service.engines.base import (
+    Backend,
     Completion,
     EngineError,
     EngineFacts,
@@ -30,6 +31,8 @@ from edit_rrm_service.engines.servers import Servers, StatusError
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
+_CHECK_S = 5.0
+"""For a server to list its models. One that takes longer hangs, and is left alone."""
 _TRIAL = Prompt("Answer with a single word.", ("Is one more than zero? Answer yes or no.",))
 
 
@@ -108,13 +111,17 @@ class OpenAIEngine:
 
         return await _each(prompts, one)
 
+    def backends(self) -> Sequence[Backend]:
+        """The servers, as they have been doing."""
+        return self._servers.backends()
+
     async def check(self) -> None:
         """Return if a server answers.
 
         Raises:
             EngineError: None does. Never `EngineDeadError`: replacing this process would not bring a server back.
         """
-        replies = await self._servers.try_each("GET", "models")
+        replies = await self._servers.try_each("GET", "models", timeout_s=_CHECK_S)
         problems = [str(reply) for reply in replies.values() if isinstance(reply, EngineError)]
         if len(problems) == len(replies):
             raise EngineError(f"no server answers: {'; '.join(problems)}")

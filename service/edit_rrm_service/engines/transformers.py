@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edit_rrm.card import JudgeCard
 from edit_rrm_service.engines.base import (
+    Backend,
     Completion,
     EngineDeadError,
     EngineError,
@@ -103,6 +104,10 @@ class TransformersEngine:
             )
             for reading in readings
         ]
+
+    def backends(self) -> Sequence[Backend]:
+        """None: it works itself."""
+        return ()
 
     async def check(self) -> None:
         """Return if the engine is alive.

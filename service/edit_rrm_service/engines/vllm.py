@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edit_rrm.card import JudgeCard
 from edit_rrm_service.engines import vllm_setup
 from edit_rrm_service.engines.base import (
+    Backend,
     Completion,
     EngineDeadError,
     EngineError,
@@ -127,6 +128,10 @@ class VllmEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         return await self._each(prompts, partial(self._read, parameters=parameters, tokens=tokens, labels=labels))
+
+    def backends(self) -> Sequence[Backend]:
+        """None: it works itself."""
+        return ()
 
     async def check(self) -> None:
         """Return if the engine is alive.

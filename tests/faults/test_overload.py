@@ -1,0 +1,71 @@
+"""More than the judge can do: it goes on at its own pace, says no at once to the rest, and shares what there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from edit_rrm_service.auth import hash_key
+from tests.fakes.service_process import ServiceProcess, nano_service
+from tests.faults.load import ask, client_of, closed_loop, group, open_loop, statuses
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+EDITS = 8
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    folder: Path = tmp_path_factory.mktemp("overload")
+    keys = folder / "keys.toml"
+    keys.write_text("\n".join(f'[keys.{name}]\nsha256 = "{hash_key(name)}"' for name in ("greedy", "modest", "person")))
+    # A small queue and short waits, so that there is something to refuse within the seconds of a test.
+    with nano_service(folder / "log", api_keys_file=keys, max_queued_work=60_000, max_wait_ms=4_000) as running:
+        yield running
+
+
+def of(service: ServiceProcess, name: str) -> httpx2.AsyncClient:
+    return client_of(service.url, authorization=f"Bearer {name}")
+
+
+async def test_ten_times_too_much_leaves_four_fifths_of_what_it_can_do(service: ServiceProcess) -> None:
+    seconds = 10.0
+    async with of(service, "greedy") as client:
+        await closed_loop(client, 8, 3.0, EDITS)
+        capacity = await closed_loop(client, 16, 8.0, EDITS)
+        replies = await open_loop(client, 10 * capacity / EDITS, seconds, EDITS)
+        after = await ask(client, group(EDITS))
+    assert set(statuses(replies)) == {200, 429}
+    refused = [reply for reply in replies if reply.status == 429]
+    assert all(reply.retry_after is not None and int(reply.retry_after) >= 1 for reply in refused)
+    assert max(reply.seconds for reply in refused) < 5.0
+    span = max(seconds, max(reply.seconds for reply in replies))
+    goodput = sum(reply.scored for reply in replies) / span
+    assert goodput >= 0.8 * capacity, (goodput, capacity)
+    assert after.status == 200
+
+
+async def test_a_greedy_trainer_leaves_a_modest_one_its_share(service: ServiceProcess) -> None:
+    """Both want more than half. One has sixteen times as many groups under way."""
+
+    async def trainer(name: str, workers: int) -> float:
+        async with of(service, name) as client:
+            return await closed_loop(client, workers, 10.0, EDITS)
+
+    greedy, modest = await asyncio.gather(trainer("greedy", 64), trainer("modest", 4))
+    assert modest >= 0.4 * (greedy + modest), (greedy, modest)
+
+
+async def test_a_person_does_not_wait_for_trainers(service: ServiceProcess) -> None:
+    async with of(service, "greedy") as trainer, of(service, "person") as person:
+        busy = asyncio.create_task(closed_loop(trainer, 32, 8.0, EDITS))
+        await asyncio.sleep(3.0)
+        waited = [await ask(person, group(1), **{"x-priority": "interactive"}) for _ in range(5)]
+        crowd = await ask(trainer, group(1))
+        await busy
+    assert [reply.status for reply in waited] == [200] * 5
+    assert sorted(reply.seconds for reply in waited)[2] < max(crowd.seconds, 2.0)
