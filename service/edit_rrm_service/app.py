@@ -23,6 +23,7 @@ from edit_rrm_service.middleware import OPEN_PATHS, EdgeMiddleware, error_body
 from edit_rrm_service.rate_limit import RateLimit
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader, ServiceState
+from edit_rrm_service.tracing import Tracer, tracer_for
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def create_app(
     loader: Loader = load_judge,
     on_failure: Callable[[str], None] | None = None,
     keys: KeyRing | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -47,14 +49,16 @@ def create_app(
         loader: Finds the judge and makes its engine.
         on_failure: Called with one line if the judge cannot be loaded.
         keys: Accepted API keys; those that the settings name where left out.
+        tracer: Makes spans; to where the settings say where left out.
 
     Raises:
         KeysError: The settings name a keys file that cannot be used.
+        TracingError: They ask for traces, and OpenTelemetry is not installed.
     """
     settings = settings or Settings()
     if keys is None:
         keys = load_keys(settings.api_key_hashes, settings.api_keys_file, settings.caller_limits)
-    state = ServiceState(settings, loader)
+    state = ServiceState(settings, loader, tracer or tracer_for(settings.otlp_endpoint))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,6 +83,7 @@ def create_app(
         keys=keys,
         limit=RateLimit(),
         lifecycle=state.lifecycle,
+        tracer=state.tracer,
         open_paths=OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"},
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_ms / 1e3,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +28,7 @@ from edit_rrm_service.errors import UnscoredError
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.readings import verdict_from_logprobs
 from edit_rrm_service.shared_work import SharedWork
+from edit_rrm_service.tracing import Attribute, NoTracer, Tracer, outgoing
 from edit_rrm_service.work import Work, WorkModel
 
 T = TypeVar("T")
@@ -113,6 +115,7 @@ class Judge:
         metrics: Metrics,
         work: WorkModel,
         shared: SharedWork,
+        tracer: Tracer | None = None,
     ) -> None:
         self._engine = engine
         self._identity = identity
@@ -121,6 +124,7 @@ class Judge:
         self._metrics = metrics
         self._work = work
         self._shared = shared
+        self._tracer = tracer or NoTracer()
 
     async def decompose(
         self, instruction: str, source: EngineImage, deadline: float, ticket: Ticket, work: int
@@ -140,8 +144,9 @@ class Judge:
         spent: list[Usage] = []
 
         async def in_turn() -> DecompositionRecord:
-            async with ticket.turn(work):
-                principles, usage = await self._decompose(instruction, source)
+            with self._tracer.span("decompose"):
+                async with ticket.turn(work):
+                    principles, usage = await self._decompose(instruction, source)
             spent.append(usage)
             return DecompositionRecord(principles=principles)
 
@@ -275,7 +280,8 @@ class Judge:
         started = time.perf_counter()
         prompt = _bind(self._prompts.decompose(instruction), source, None)
         sampling = Sampling(self._card.sampling.decompose_max_tokens, 0.0)
-        completion = _completed((await self._engine.generate([prompt], sampling))[0])
+        with self._at_engine(prompts=1):
+            completion = _completed((await self._engine.generate([prompt], sampling))[0])
         principles = parse_principles(completion.text, truncated=completion.finish_reason == "length")
         if isinstance(principles, Failure):
             self._metrics.unread("decompose", principles.kind)
@@ -287,22 +293,25 @@ class Judge:
 
     async def _verify(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage, work: int) -> Verified:
         probe = call.options.mode is Mode.PROBE
-        async with call.ticket.turn(work, len(principles) if probe else call.options.samples):
-            started = time.perf_counter()
-            verified = await (self._probe if probe else self._think)(call, principles, edited)
-            self._metrics.stage(call.options.mode.value, time.perf_counter() - started)
+        noted: dict[str, Attribute] = {"mode": call.options.mode.value, "principles": len(principles)}
+        with self._tracer.span("verify", noted):
+            async with call.ticket.turn(work, len(principles) if probe else call.options.samples):
+                started = time.perf_counter()
+                verified = await (self._probe if probe else self._think)(call, principles, edited)
+                self._metrics.stage(call.options.mode.value, time.perf_counter() - started)
         return verified
 
     async def _think(self, call: Call, principles: tuple[Principle, ...], edited: EngineImage) -> Verified:
         options = call.options
         prompt = _bind(self._prompts.think(call.instruction, principles), call.source, edited)
         limit = self._card.sampling.think_max_tokens
-        replies = await asyncio.gather(
-            *(
-                self._engine.generate([prompt], Sampling(limit, options.temperature, options.top_p, seed))
-                for seed in _seeds(options)
+        with self._at_engine(prompts=options.samples):
+            replies = await asyncio.gather(
+                *(
+                    self._engine.generate([prompt], Sampling(limit, options.temperature, options.top_p, seed))
+                    for seed in _seeds(options)
+                )
             )
-        )
         completions = [_completed(reply[0]) for reply in replies]
         judgements = [self._read(completion, principles) for completion in completions]
         for completion in completions:
@@ -329,7 +338,8 @@ class Judge:
             _bind(self._prompts.probe(call.instruction, principles, index), call.source, edited)
             for index in range(len(principles))
         ]
-        readings = await self._engine.probe(prompts, labels)
+        with self._at_engine(prompts=len(prompts)):
+            readings = await self._engine.probe(prompts, labels)
         verdicts: list[Verdict] = []
         usage = Usage()
         for principle, reading in zip(principles, readings, strict=True):
@@ -340,6 +350,16 @@ class Judge:
                 verdict_from_logprobs(principle, reading.logprobs, self._card.labels, self._card.label_mass_floor)
             )
         return Verified(tuple(verdicts), usage)
+
+    @contextmanager
+    def _at_engine(self, prompts: int) -> Iterator[None]:
+        """A span for the engine's part, which is handed on to engines elsewhere."""
+        with self._tracer.span("engine", {"prompts": prompts, "engine": self._engine.facts.engine}):
+            token = outgoing.set(self._tracer.headers())
+            try:
+                yield
+            finally:
+                outgoing.reset(token)
 
     def _read(self, completion: Completion, principles: Sequence[Principle]) -> Judgement:
         judgement = parse_judgement(completion.text, principles, truncated=completion.finish_reason == "length")

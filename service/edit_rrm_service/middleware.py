@@ -22,6 +22,7 @@ from edit_rrm_service.lifecycle import Lifecycle
 from edit_rrm_service.metrics import Metrics
 from edit_rrm_service.rate_limit import RateLimit
 from edit_rrm_service.request_id import current_request_id, request_id_from
+from edit_rrm_service.tracing import Tracer
 
 _logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class EdgeMiddleware:
         keys: KeyRing,
         limit: RateLimit,
         lifecycle: Lifecycle,
+        tracer: Tracer,
         open_paths: frozenset[str],
         max_body_bytes: int,
         body_timeout_s: float,
@@ -129,6 +131,7 @@ class EdgeMiddleware:
         self._keys = keys
         self._limit = limit
         self._lifecycle = lifecycle
+        self._tracer = tracer
         self._open_paths = open_paths
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
@@ -164,9 +167,18 @@ class EdgeMiddleware:
             await exchange.refuse(401, "unauthorised", message, {"www-authenticate": "Bearer"})
             return
         scope["state"]["caller"] = caller
+        route = self._route_of(scope)
         try:
-            with self._limit.request(caller), self._lifecycle.request():
+            with (
+                self._limit.request(caller),
+                self._lifecycle.request(),
+                self._tracer.request(f"{scope['method']} {route}", scope["headers"]) as span,
+            ):
                 await self._answered(scope, exchange)
+                span.note("http.route", route)
+                span.note("http.response.status_code", exchange.status or _CLIENT_GONE)
+                span.note("edit_rrm.request_id", exchange.request_id)
+                span.note("edit_rrm.caller", caller.name)
         except ApiError as error:
             self._metrics.refused("rate_limit", float(error.headers["Retry-After"]))
             await exchange.refuse(error.status, error.code, error.message, error.headers, retryable=True)

@@ -19,6 +19,7 @@ from edit_rrm_service.loading import load_judge
 from edit_rrm_service.logs import configure_logs
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader
+from edit_rrm_service.tracing import TracingError, tracer_for
 
 _logger = logging.getLogger(__name__)
 
@@ -75,13 +76,14 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
         loader: Finds the judge and makes its engine.
 
     Returns:
-        0 after an orderly stop, 1 if the port is taken, or the keys or the judge cannot be loaded (with one line on
-        standard error).
+        0 after an orderly stop; 1, with one line on standard error, if the port is taken or the keys, the traces or the
+        judge cannot be had.
     """
     configure_logs(settings.log_level, settings.log_format)
     try:
         keys = load_keys(settings.api_key_hashes, settings.api_keys_file, settings.caller_limits)
-    except KeysError as error:
+        tracer = tracer_for(settings.otlp_endpoint)
+    except (KeysError, TracingError) as error:
         _say(str(error))
         return 1
     try:
@@ -97,7 +99,7 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
         failures.append(message)
         server.should_exit = True
 
-    app = create_app(settings, loader=loader, on_failure=fail, keys=keys)
+    app = create_app(settings, loader=loader, on_failure=fail, keys=keys, tracer=tracer)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     engine_check_ms: int = Field(default=2_000, ge=10)
     """How often to look whether the engine is alive."""
 
+    otlp_endpoint: str | None = None
+    """Where to send traces (OTLP over HTTP), such as http://collector:4318/v1/traces; none are made without."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 

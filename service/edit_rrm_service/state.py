@@ -24,6 +24,7 @@ from edit_rrm_service.redis_store import RedisStore
 from edit_rrm_service.sentinel import Sentinel, SentinelError, load_sentinels
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.shared_work import SharedWork
+from edit_rrm_service.tracing import Tracer
 from edit_rrm_service.watch import Watch
 from edit_rrm_service.work import WorkModel
 
@@ -49,7 +50,7 @@ Loader = Callable[[Settings], LoadedJudge]
 class ServiceState:
     """Loads the judge in the background and hands it to the routes."""
 
-    def __init__(self, settings: Settings, loader: Loader) -> None:
+    def __init__(self, settings: Settings, loader: Loader, tracer: Tracer) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.admission = Admission(
@@ -60,6 +61,7 @@ class ServiceState:
         )
         self.work: WorkModel | None = None
         lease_s = settings.lease_ms / 1e3
+        self.tracer = tracer
         self.store = (
             None if settings.redis_url is None else RedisStore(settings.redis_url, self.metrics, lease_s=lease_s)
         )
@@ -149,6 +151,7 @@ class ServiceState:
             metrics=self.metrics,
             work=self.work,
             shared=self._shared,
+            tracer=self.tracer,
         )
         self.metrics.watch_backends(loaded.engine.backends)
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
@@ -201,4 +204,5 @@ class ServiceState:
                 _logger.warning("the engine was dead already")
         if self.store is not None:
             await self.store.close()
+        await asyncio.to_thread(self.tracer.close)
         self.decoding.shutdown(wait=False, cancel_futures=True)

@@ -37,10 +37,15 @@ def png(colour: str = "red", size: tuple[int, int] = (96, 64), mode: str = "RGB"
 SOURCE, EDITED = png("red"), png("blue")
 
 
+def loaded_judge(engine: FakeEngine, card: JudgeCard | None = None) -> LoadedJudge:
+    """A judge on a fake engine, before that has started."""
+    card = card or JudgeCard(name="fake judge")
+    return LoadedJudge(engine, card, load_prompt_set(card.prompts))
+
+
 def fake_app(engine: FakeEngine, *, card: JudgeCard | None = None, **settings: Any) -> FastAPI:
     """The application with a fake engine."""
-    card = card or JudgeCard(name="fake judge")
-    judge = LoadedJudge(engine, card, load_prompt_set(card.prompts))
+    judge = loaded_judge(engine, card)
     # A fake engine says the same of every edit.
     return create_app(Settings(**{"sentinels": "off", **settings}), loader=lambda _: judge)
 

@@ -126,10 +126,14 @@ async def judged(request: Request, state: ServiceState, asked: Asked[RewardReque
     with _admitted(state, asked.caller, work.total(edits), asked.deadline, edits) as ticket:
         started = time.perf_counter()
         state.metrics.group(edits)
-        source = await source_image(state, card, body.source)
-        images = await asyncio.gather(
-            *(edited_image(state, card, data, f"edited[{index}]", request_id) for index, data in enumerate(body.edited))
-        )
+        with state.tracer.span("decode", {"images": edits + 1}):
+            source = await source_image(state, card, body.source)
+            images = await asyncio.gather(
+                *(
+                    edited_image(state, card, data, f"edited[{index}]", request_id)
+                    for index, data in enumerate(body.edited)
+                )
+            )
         decoded = time.perf_counter() - started
         state.metrics.stage("decode", decoded)
         call = Call(

@@ -18,6 +18,7 @@ import httpx2
 
 from edit_rrm_service.engines.base import Backend, EngineError, EngineStartError
 from edit_rrm_service.engines.options import EngineOptions
+from edit_rrm_service.tracing import outgoing
 
 _logger = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ class Servers:
         url = server.url.removesuffix("/v1") + path if path.startswith("/") else f"{server.url}/{path}"
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self._client.request(method, url, json=body)
+                reply = await self._client.request(method, url, json=body, headers=dict(outgoing.get()))
         except TimeoutError:
             self._failed(server)
             raise self._another(server, f"no answer in {timeout_s:g} s") from None
