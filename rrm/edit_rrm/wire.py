@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edit_rrm.principles import MAX_PRINCIPLES, Instruction, Principle
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Reward, Usage, Verdict
@@ -20,7 +20,19 @@ MAX_EDITS = 128
 """Most edits of one source in one request."""
 
 Principles = Annotated[tuple[Principle, ...], Field(min_length=1, max_length=MAX_PRINCIPLES)]
-Base64 = Annotated[str, Field(min_length=1)]
+Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
+"""An image file in base64, or a data URL of one."""
+
+
+def _no_boolean(value: object) -> object:
+    """Refuse true and false where a number is meant: Python takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted here, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Real = Annotated[float, BeforeValidator(_no_boolean)]
 
 
 class _Request(BaseModel):
@@ -42,10 +54,10 @@ class RewardRequest(_Request):
     mode: Mode = Mode.THINK
     aggregation: Aggregation | None = None
     """Left out: `model` for `think`, `geometric` for `probe` (unless the judge card says otherwise)."""
-    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    samples: Whole = Field(default=1, ge=1, le=MAX_SAMPLES)
     """Repeat `think` this often and return the mean and spread of the scores."""
-    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    temperature: Real | None = Field(default=None, ge=0.0, le=2.0)
+    seed: Whole | None = Field(default=None, ge=0, lt=2**31)
 
 
 class VerifyRequest(_Request):
@@ -53,8 +65,8 @@ class VerifyRequest(_Request):
 
     principles: Principles
     mode: Mode = Mode.THINK
-    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    temperature: Real | None = Field(default=None, ge=0.0, le=2.0)
+    seed: Whole | None = Field(default=None, ge=0, lt=2**31)
 
 
 class DecomposeJson(DecomposeRequest):

@@ -97,3 +97,12 @@ def test_usage_adds_up_field_by_field(one: Usage, other: Usage) -> None:
 
 def test_questions_are_trimmed() -> None:
     assert Principle(question="  Is it blue? ", category=Category.IMAGE_QUALITY).question == "Is it blue?"
+
+
+@pytest.mark.parametrize("field", ["samples", "seed", "temperature"])
+def test_true_is_no_number(field: str) -> None:
+    with pytest.raises(ValidationError, match="not true or false"):
+        RewardRequest.model_validate({"instruction": "make it blue", field: True})
+    assert RewardRequest.model_validate({"instruction": "make it blue", field: "1"}) == RewardRequest.model_validate(
+        {"instruction": "make it blue", field: 1}
+    )

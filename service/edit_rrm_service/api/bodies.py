@@ -215,6 +215,13 @@ def _invalid(error: ValidationError) -> ApiError:
     return ApiError(422, "invalid_request", message, param=param)
 
 
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return field
+    return {**{name: value for name, value in field.items() if name not in ("anyOf", "default")}, **choices[0]}
+
+
 def body_schema(form: type[BaseModel], as_json: type[BaseModel], *, edits: str | None) -> dict[str, Any]:
     """OpenAPI's `requestBody` for an endpoint that takes both kinds.
 
@@ -225,11 +232,14 @@ def body_schema(form: type[BaseModel], as_json: type[BaseModel], *, edits: str |
     """
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
+    # A form says null by leaving a field out.
+    schema["properties"] = {name: _without_null(field) for name, field in schema["properties"].items()}
     file = {"type": "string", "format": "binary"}
     schema["properties"]["source"] = file
     schema["required"] = [*schema.get("required", []), "source"]
     if edits is not None:
-        schema["properties"]["edited"] = file if edits == "one" else {"type": "array", "items": file}
+        many = {"type": "array", "items": file, "minItems": 1, "maxItems": MAX_EDITS}
+        schema["properties"]["edited"] = file if edits == "one" else many
         schema["required"].append("edited")
     json_schema = as_json.model_json_schema(ref_template="#/components/schemas/{model}")
     json_schema.pop("$defs", None)

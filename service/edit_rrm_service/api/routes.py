@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from edit_rrm.verdicts import Reward
 from edit_rrm.wire import (
@@ -35,7 +35,7 @@ from edit_rrm_service.state import ServiceState
 router = APIRouter()
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 409, 413, 415, 422, 429, 502, 503, 504)
+    status: {"model": ErrorBody} for status in (400, 401, 408, 409, 413, 415, 422, 429, 502, 503, 504)
 }
 
 
@@ -147,7 +147,7 @@ async def readyz(request: Request) -> Response:
     return _phase_reply(_state(request), lambda life: life.phase is Phase.READY)
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(_state(request).metrics.exposition(), media_type=CONTENT_TYPE)
