@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+import psutil
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,8 +69,15 @@ def _ended(service: ServiceProcess) -> Iterator[ServiceProcess]:
     try:
         yield service
     finally:
+        # vLLM's engine process outlives a service that is killed: the whole family goes.
+        family = (
+            [] if service.process.poll() is not None else psutil.Process(service.process.pid).children(recursive=True)
+        )
         service.process.kill()
         service.process.wait()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @contextmanager
