@@ -100,11 +100,6 @@ class Admission:
         self._running_turns = 0
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
-        return not self._waiting and not self._running_turns
-
-    @property
     def queued_work(self) -> int:
         """Work let in and not begun."""
         return sum(self._waiting.values())

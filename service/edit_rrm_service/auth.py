@@ -47,10 +47,6 @@ class KeyRing:
         self._callers = tuple(callers)
         self._everybody = everybody
 
-    def __bool__(self) -> bool:
-        """Whether a key is needed."""
-        return bool(self._callers)
-
     def caller(self, header: str | None) -> Caller | None:
         """Whose key an `Authorization` header carries (RFC 6750); None where it is nobody's."""
         if not self._callers:

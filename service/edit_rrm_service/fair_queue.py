@@ -10,7 +10,7 @@ their flow nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -33,7 +33,6 @@ class _Flow(Generic[T]):
     entries: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
     start: float = 0.0
     """Start tag of the entry at the head."""
-    cost: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,13 +54,6 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._length
-
-    def __iter__(self) -> Iterator[T]:
-        """Items in no particular order."""
-        for band in self._bands.values():
-            for flow in band.flows.values():
-                for entry in flow.entries.values():
-                    yield entry.item
 
     def push(self, item: T, *, flow: Hashable, cost: float, weight: float = 1.0, priority: int = 0) -> Entry[T]:
         """Queue an item.
@@ -85,7 +77,6 @@ class FairQueue(Generic[T]):
             found = band.flows[flow] = _Flow(weight, start=max(band.now, band.finished.pop(flow, 0.0)))
         found.weight = weight
         found.entries[id(entry)] = entry
-        found.cost += cost
         self._length += 1
         return entry
 
@@ -119,15 +110,6 @@ class FairQueue(Generic[T]):
         self._take(band, flow, entry)
         return True
 
-    def cost(self, *, priority: int, flow: Hashable = None) -> float:
-        """Cost waiting at one priority, of one flow or (None) of all."""
-        band = self._bands.get(priority)
-        if band is None:
-            return 0.0
-        if flow is not None:
-            return band.flows[flow].cost if flow in band.flows else 0.0
-        return sum(found.cost for found in band.flows.values())
-
     def _next(self) -> tuple[_Band[T], _Flow[T]] | None:
         for priority in sorted(self._bands):
             band = self._bands[priority]
@@ -137,7 +119,6 @@ class FairQueue(Generic[T]):
 
     def _take(self, band: _Band[T], flow: _Flow[T], entry: Entry[T]) -> None:
         del flow.entries[id(entry)]
-        flow.cost -= entry.cost
         self._length -= 1
         if flow.entries:
             return

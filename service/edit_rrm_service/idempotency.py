@@ -36,7 +36,13 @@ class Idempotency:
         self._shared = shared
 
     async def run(
-        self, caller: Caller, key: str, fingerprint: str, work: Callable[[], Awaitable[tuple[str, bool]]]
+        self,
+        caller: Caller,
+        key: str,
+        fingerprint: str,
+        work: Callable[[], Awaitable[tuple[str, bool]]],
+        *,
+        identity: str,
     ) -> tuple[str, bool]:
         """Answer a request, or replay what it was answered before.
 
@@ -45,6 +51,7 @@ class Idempotency:
             key: The client's, from `checked_key`.
             fingerprint: Of the request.
             work: Makes the body, and says whether it is final.
+            identity: Of the judge. What another one answered is not replayed: the client may have pinned this one.
 
         Returns:
             The body, and whether it is a replay.
@@ -57,7 +64,7 @@ class Idempotency:
             body, final = await work()
             return Answer(fingerprint=fingerprint, body=body, final=final)
 
-        owner = hashlib.sha256(f"{len(caller.name)}:{caller.name}:{key}".encode()).hexdigest()
+        owner = hashlib.sha256(f"{identity}:{len(caller.name)}:{caller.name}:{key}".encode()).hexdigest()
         name = f"edit-rrm:v1:idempotency:{owner}"
         found, how = await self._shared.run("idempotency", name, Answer, answer, keep=lambda made: made.final)
         if found.fingerprint != fingerprint:

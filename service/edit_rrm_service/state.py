@@ -132,6 +132,9 @@ class ServiceState:
             await loaded.engine.start((*loaded.card.labels.yes, *loaded.card.labels.no))
             work = WorkModel(loaded.card)
             watch = await self._watch_over(loaded, work)
+            self._use(loaded, work)
+            self._watch = watch
+            await watch.start()
         except (EngineStartError, CardError, SentinelError) as error:
             self.lifecycle.failed(str(error))
             return
@@ -139,6 +142,10 @@ class ServiceState:
             _logger.exception("the judge could not be loaded")
             self.lifecycle.failed(f"{type(error).__name__}: {error}")
             return
+        _logger.info("%s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self.identity.identity[:12])
+
+    def _use(self, loaded: LoadedJudge, work: WorkModel) -> None:
+        """Judge with what has been loaded, as soon as the lifecycle says so."""
         self.card = loaded.card
         self.work = work
         self.admission.max_running = self.settings.max_running or loaded.engine.facts.concurrency
@@ -149,17 +156,12 @@ class ServiceState:
             loaded.prompts,
             identity=self._identity.identity,
             metrics=self.metrics,
-            work=self.work,
+            work=work,
             shared=self._shared,
             tracer=self.tracer,
         )
         self.metrics.watch_backends(loaded.engine.backends)
         self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
-        self._watch = watch
-        await watch.start()
-        _logger.info(
-            "%s on %s, identity %s", loaded.card.name, loaded.engine.facts.engine, self._identity.identity[:12]
-        )
 
     async def _watch_over(self, loaded: LoadedJudge, work: WorkModel) -> Watch:
         """Watch over the judge, with sentinels as the settings have it."""

@@ -111,6 +111,10 @@ class Watch:
                 return
             except EngineError as error:
                 self._engine_problem = f"the engine cannot work: {error}"
+            except Exception as error:
+                # Whatever went wrong in looking, nobody looks any more if this task ends of it.
+                _logger.exception("the engine could not be checked")
+                self._engine_problem = f"the engine could not be checked: {type(error).__name__}: {error}"
             else:
                 self._engine_problem = None
             self._settle()
@@ -126,7 +130,12 @@ class Watch:
         """Judge all sentinels in every mode. A round that says nothing leaves the last one's word standing."""
         if not self._sentinels:
             return Finding("ok")
-        findings = [await self._judged(mode) for mode in self._modes]
+        try:
+            findings = [await self._judged(mode) for mode in self._modes]
+        except Exception as error:  # the next round is still to come
+            _logger.exception("sentinels could not be judged")
+            reason = f"sentinels could not be judged ({type(error).__name__}: {error})"
+            findings = [Finding("inconclusive", reason)]
         finding = min(findings, key=lambda one: ("broken", "inconclusive", "ok").index(one.verdict))
         self._observer.sentinels(finding.verdict)
         if finding.verdict == "inconclusive":

@@ -62,6 +62,7 @@ class FakeEngine:
     supports_probe: bool = True
     start_error: Exception | None = None
     dead: bool = False
+    check_error: Exception | None = None
     labels: tuple[str, ...] = ()
     """What it was started with."""
     generated: list[Prompt] = field(default_factory=list)
@@ -110,6 +111,8 @@ class FakeEngine:
     async def check(self) -> None:
         if self.dead:
             raise EngineDeadError("the fake engine is dead")
+        if self.check_error is not None:
+            raise self.check_error
 
     async def close(self) -> None:
         self.closed = True

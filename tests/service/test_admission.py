@@ -87,6 +87,11 @@ class Bench:
         await settled()
         return name
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self.admission.queued_work and not self.seen.in_flight
+
     async def stop(self) -> None:
         for task in self.tasks:
             task.cancel()
@@ -107,7 +112,7 @@ async def test_what_the_engine_has_no_room_for_waits_in_order() -> None:
     assert [await bench.end() for _ in range(4)] == ["a", "b", "c", "d"]
     assert bench.seen.waits == [0.0, 0.0, 1.0, 2.0]
     await bench.stop()
-    assert bench.admission.idle
+    assert bench.idle
     assert (bench.seen.in_flight, bench.seen.levels[Priority.INTERACTIVE]) == (0, (0, 0))
 
 
@@ -150,7 +155,7 @@ async def test_who_is_cancelled_gives_its_turn_up(holds: bool) -> None:
     assert [name for name, _ in bench.held] == (["one", "other"] if holds else ["one"])
     (second if holds else first).cancel()
     await settled()
-    assert bench.admission.idle
+    assert bench.idle
 
 
 async def test_a_turn_granted_as_its_caller_leaves_is_given_to_the_next() -> None:
@@ -167,7 +172,7 @@ async def test_a_turn_granted_as_its_caller_leaves_is_given_to_the_next() -> Non
     second.cancel()
     await settled()
     await bench.stop()
-    assert bench.admission.idle
+    assert bench.idle
 
 
 async def test_a_turn_may_outlive_the_request_it_was_let_in_with() -> None:
@@ -180,7 +185,7 @@ async def test_a_turn_may_outlive_the_request_it_was_let_in_with() -> None:
     assert [await bench.end(), await bench.end()] == ["one", "other"]
     await turn
     await bench.stop()
-    assert bench.admission.idle
+    assert bench.idle
 
 
 async def test_beyond_the_limit_requests_are_refused_until_there_is_room() -> None:
@@ -307,7 +312,7 @@ async def test_whatever_happens_every_turn_is_given_back(data: st.DataObject) ->
             data.draw(st.sampled_from(bench.tasks)).cancel()
             await settled()
     await bench.stop()
-    assert bench.admission.idle
+    assert bench.idle
     assert bench.admission.queued_work == 0
     assert (bench.seen.in_flight, set(bench.seen.levels.values()) | {(0, 0)}) == (0, {(0, 0)})
 

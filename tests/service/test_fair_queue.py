@@ -22,7 +22,7 @@ def test_one_flow_is_first_in_first_out() -> None:
     queue: FairQueue[str] = FairQueue()
     for item in "abc":
         queue.push(item, flow="one", cost=1.0)
-    assert (len(queue), sorted(queue)) == (3, ["a", "b", "c"])
+    assert len(queue) == 3
     assert drained(queue) == ["a", "b", "c"]
 
 
@@ -65,17 +65,17 @@ def test_while_both_wait_shares_differ_from_weights_by_one_item_each(
     for cost in second:
         queue.push("second", flow="second", cost=cost, weight=weight)
     served = {"first": 0.0, "second": 0.0}
-    while queue.cost(priority=0, flow="first") and queue.cost(priority=0, flow="second"):
+    left = Counter({"first": len(first), "second": len(second)})
+    while all(left.values()):
         entry = queue.pop()
+        left[entry.item] -= 1
         served[entry.item] += entry.cost
         bound = max(first) + max(second) / weight
         assert abs(served["first"] - served["second"] / weight) <= bound + 1e-6
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), costs), min_size=1, max_size=40), st.data())
-def test_every_item_is_served_or_removed_once_and_costs_add_up(
-    items: Sequence[tuple[str, float]], data: st.DataObject
-) -> None:
+def test_every_item_is_served_or_removed_once(items: Sequence[tuple[str, float]], data: st.DataObject) -> None:
     queue: FairQueue[str] = FairQueue()
     entries = [queue.push(str(index), flow=flow, cost=cost) for index, (flow, cost) in enumerate(items)]
     gone = data.draw(st.sets(st.sampled_from(range(len(entries)))))
@@ -83,12 +83,9 @@ def test_every_item_is_served_or_removed_once_and_costs_add_up(
         assert queue.remove(entries[index])
         assert not queue.remove(entries[index])
     left = [entry for index, entry in enumerate(entries) if index not in gone]
-    assert queue.cost(priority=0) == pytest.approx(sum(entry.cost for entry in left))
-    for flow in "abc":
-        cost = sum(entry.cost for entry in left if entry.flow == flow)
-        assert queue.cost(priority=0, flow=flow) == pytest.approx(cost)
+    assert len(queue) == len(left)
     assert sorted(drained(queue)) == sorted(entry.item for entry in left)
-    assert (queue.peek(), queue.cost(priority=0)) == (None, 0.0)
+    assert queue.peek() is None
 
 
 def test_what_leaves_unserved_costs_its_flow_no_turn() -> None:

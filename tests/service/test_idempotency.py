@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from edit_rrm.card import JudgeCard
 from edit_rrm_service.auth import hash_key
 from edit_rrm_service.engines.base import EngineError, Prompt
 from tests.fakes.engine import GOOD, FakeEngine, pictures
@@ -168,3 +169,16 @@ async def test_a_pinned_judge_is_the_one_that_judges_or_nobody_does(path: str) -
     )
     assert identity in error_of(wrong)["message"]
     assert len(engine.generated) == asked
+
+
+async def test_what_another_judge_answered_is_not_replayed(tmp_path: Path) -> None:
+    old, new = JudgeCard(name="old"), JudgeCard(name="new", label_mass_floor=0.4)
+    identities = []
+    with redis_server(tmp_path) as redis:
+        for card in (old, new):
+            async with running(FakeEngine(), card=card, redis_url=redis.url) as client:
+                reply = await post(client, headers=KEY)
+                assert "idempotent-replayed" not in reply.headers
+                identities.append(reply.json()["identity"])
+                assert identities[-1] == (await client.get("/v1/identity")).json()["identity"]
+    assert len(set(identities)) == 2

@@ -18,6 +18,7 @@ from edit_rrm_service.lifecycle import Lifecycle, Phase
 from tests.fakes.engine import FakeEngine
 from tests.fakes.service_process import fake_service
 from tests.service.running import error_of, eventually, post, running
+from tests.service.test_metrics import value
 
 
 async def asked(client: httpx2.AsyncClient, index: int) -> httpx2.Response:
@@ -68,11 +69,13 @@ async def test_after_the_delay_what_comes_is_refused_and_what_is_under_way_is_fi
             await in_phase(client, "stopping")
             late = await asked(client, 1)
             alive = await client.get("/livez")
+            text = (await client.get("/metrics")).text
             assert (await first).status_code == 200
         assert await asyncio.to_thread(service.wait) == 0
     assert (late.status_code, error_of(late)["code"], error_of(late)["retryable"]) == (503, "draining", True)
     assert int(late.headers["retry-after"]) >= 1
     assert alive.status_code == 200
+    assert value(text, "edit_rrm_admission_rejected_total", reason="draining") == 1
 
 
 @pytest.mark.parametrize("second", [True, False])

@@ -9,7 +9,7 @@ from edit_rrm_service.memory_cache import _OVERHEAD, MemoryCache
 
 
 def test_what_was_used_last_stays() -> None:
-    cache = MemoryCache(3 * (_OVERHEAD + 2))
+    cache = MemoryCache(3 * (_OVERHEAD + 1))
     for key in "abc":
         cache.put(key, b"1")
     assert cache.get("a") == b"1"
@@ -23,7 +23,7 @@ def test_a_value_too_large_is_not_held_and_costs_nothing_else() -> None:
     cache.put("b", b"2" * 1_000)
     assert (cache.get("a"), cache.get("b")) == (b"1", None)
     cache.put("a", b"3" * 1_000)
-    assert (cache.get("a"), cache.bytes) == (None, 0)
+    assert (cache.get("a"), cache.size) == (None, 0)
 
 
 def test_nothing_is_held_in_no_bytes() -> None:
@@ -40,7 +40,7 @@ def test_bytes_are_counted_right_whatever_happens(limit: int, steps: list[tuple[
             cache.drop(key)
         else:
             cache.put(key, value)
-        assert cache.bytes <= limit
+        assert cache.size <= limit
         held = {key: found for key in "abcdef" if (found := cache.get(key)) is not None}
-        assert cache.bytes == sum(len(key) + len(found) + _OVERHEAD for key, found in held.items())
+        assert cache.size == sum(len(found) + _OVERHEAD for found in held.values())
         assert len(cache) == len(held)

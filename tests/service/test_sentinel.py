@@ -174,3 +174,42 @@ async def test_a_service_without_its_sentinels_says_so_and_does_not_start(tmp_pa
 
         await eventually(failed)
         assert "sentinels.toml cannot be read" in (await client.get("/readyz")).json()["reason"]
+
+
+async def test_a_round_that_breaks_off_says_nothing_and_the_next_one_comes() -> None:
+    asked = 0
+
+    def judgement(prompt: Prompt) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked <= 4:
+            raise RuntimeError("a bug")
+        return right(prompt)
+
+    engine = FakeEngine(judgement=judgement, probability=seeing_probe)
+    async with running(engine, ready=False, sentinels="enforce", sentinels_every_s=0.2) as client:
+
+        async def unfit() -> bool:
+            return "RuntimeError: a bug" in (await client.get("/readyz")).text
+
+        async def ready() -> bool:
+            return (await client.get("/readyz")).is_success
+
+        await eventually(unfit)
+        await eventually(ready)
+
+
+async def test_an_engine_that_cannot_be_checked_is_not_used_until_it_can() -> None:
+    engine = FakeEngine()
+    async with running(engine, engine_check_ms=20) as client:
+
+        async def refused() -> bool:
+            return "could not be checked: OSError: no more files" in (await client.get("/readyz")).text
+
+        async def ready() -> bool:
+            return (await client.get("/readyz")).is_success
+
+        engine.check_error = OSError("no more files")
+        await eventually(refused)
+        engine.check_error = None
+        await eventually(ready)

@@ -49,7 +49,7 @@ async def answered(
         made = await make()
         return made.model_dump_json(), _is_final(made)
 
-    running = state.idempotency.run(asked.caller, key, fingerprint, work)
+    running = state.idempotency.run(asked.caller, key, fingerprint, work, identity=state.identity.identity)
     text, replayed = await until_disconnect(request, _until(asked.deadline, running))
     return _json(text, {"Idempotent-Replayed": "true"} if replayed else {})
 

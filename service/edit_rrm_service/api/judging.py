@@ -47,11 +47,11 @@ async def received(
         ApiError: 503 where there is no judge, 409 where it is another than expected and 429 where there is no room
             (before anything is read), 504 where the body took too long, and what `read_body` raises.
     """
-    state.lifecycle.require_ready()
-    expect_identity(request, state)
-    deadline = deadline_of(request, state)
-    caller = caller_of(request, usual)
     with _counted(state, 1):
+        state.lifecycle.require_ready()
+        expect_identity(request, state)
+        deadline = deadline_of(request, state)
+        caller = caller_of(request, usual)
         state.admission.check(caller, remaining_s=_remaining(deadline))
     try:
         async with asyncio.timeout_at(deadline):
@@ -185,6 +185,8 @@ def _counted(state: ServiceState, edits: int) -> Iterator[None]:
     except ApiError as error:
         if error.code == Outcome.OVERLOADED:
             state.metrics.outcome(Outcome.OVERLOADED, edits)
+        elif error.code == "draining":
+            state.metrics.refused("draining", float(error.headers["Retry-After"]))
         raise
 
 
