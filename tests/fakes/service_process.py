@@ -69,7 +69,7 @@ def _ended(service: ServiceProcess) -> Iterator[ServiceProcess]:
     try:
         yield service
     finally:
-        # vLLM's engine process outlives a service that is killed: the whole family goes.
+        # Where a test fails, nothing is left of vLLM's processes either.
         family = (
             [] if service.process.poll() is not None else psutil.Process(service.process.pid).children(recursive=True)
         )

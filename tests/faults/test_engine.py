@@ -117,3 +117,12 @@ async def test_a_signal_with_two_hundred_under_way_loses_none(tmp_path: Path) ->
     assert statuses(replies) == {200: 200}
     assert sum(reply.scored for reply in replies) >= 198  # the judge may fail to read one, and says so
     assert {outcome for reply in replies for outcome in reply.outcomes} <= {"scored", "unparsable", "truncated"}
+
+
+async def test_a_service_that_is_killed_takes_its_engine_along(tmp_path: Path) -> None:
+    with nano_service(tmp_path / "log") as service:
+        family = children(service)
+        assert engine_core(service) in family
+        service.process.kill()
+        service.process.wait()
+        assert psutil.wait_procs(family, timeout=10.0)[1] == []

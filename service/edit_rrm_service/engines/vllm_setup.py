@@ -14,6 +14,7 @@ from edit_rrm.card import JudgeCard
 from edit_rrm_service.engines.checkpoint import first_line
 from edit_rrm_service.engines.options import EngineOptions
 from edit_rrm_service.engines.rendering import image_size
+from edit_rrm_service.engines.vllm_orphans import SERVICE_PID
 
 MAX_IMAGES = 2
 """Images of one prompt: the source and one edit."""
@@ -50,12 +51,15 @@ def prepare_process() -> None:
     """Set what vLLM reads at import. Values an operator has set win."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # for the processes it spawns; ours is set in _quieten
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # As vLLM's own server does: forking from a process that has threads may deadlock.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     logging.getLogger("vllm.triton_utils.importing").addFilter(_drop_noise)  # speaks before there is any handler
 
 
 def start_environment(*, on_cpu: bool) -> Mapping[str, str]:
     """Variables for the processes vLLM spawns, where an operator has not set them."""
     wanted = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    wanted[SERVICE_PID] = str(os.getpid())
     if on_cpu:
         # Without dynamo the sampler's helpers run as written: otherwise the first request compiles them with a C++
         # compiler (25 s measured, and none may be installed). One core is left to the service: with as many OpenMP
