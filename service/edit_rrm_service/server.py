@@ -14,6 +14,7 @@ import uvicorn
 
 from edit_rrm_service.app import create_app
 from edit_rrm_service.auth import KeysError, load_keys
+from edit_rrm_service.header_timeout import protocol_with_header_timeout
 from edit_rrm_service.lifecycle import Lifecycle, Phase
 from edit_rrm_service.loading import load_judge
 from edit_rrm_service.logs import configure_logs
@@ -102,6 +103,8 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
     app = create_app(settings, loader=loader, on_failure=fail, keys=keys, tracer=tracer)
     config = uvicorn.Config(
         app,
+        http=protocol_with_header_timeout(settings.header_timeout_ms / 1e3),
+        ws="none",
         log_config=None,
         access_log=False,
         timeout_keep_alive=_KEEPALIVE_S,

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Whether /metrics asks for a key too."""
 
     max_body_bytes: int = Field(default=48 * 2**20, ge=1024)
+    header_timeout_ms: int = Field(default=30_000, ge=1)
+    """Time the headers of a request may take to arrive; the connection is closed after that."""
     body_timeout_ms: int = Field(default=60_000, ge=1)
     """Time the whole of a body may take to arrive."""
     max_image_bytes: int = Field(default=12 * 2**20, ge=1024)
