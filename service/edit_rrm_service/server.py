@@ -18,6 +18,7 @@ from edit_rrm_service.header_timeout import protocol_with_header_timeout
 from edit_rrm_service.lifecycle import Lifecycle, Phase
 from edit_rrm_service.loading import load_judge
 from edit_rrm_service.logs import configure_logs
+from edit_rrm_service.malloc import give_back_large_blocks
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader
 from edit_rrm_service.tracing import TracingError, tracer_for
@@ -100,6 +101,8 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
         failures.append(message)
         server.should_exit = True
 
+    if settings.engine != "transformers":  # whose tensors are this process's, too, and come and go all the time
+        give_back_large_blocks()
     app = create_app(settings, loader=loader, on_failure=fail, keys=keys, tracer=tracer)
     config = uvicorn.Config(
         app,

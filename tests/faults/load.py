@@ -7,8 +7,9 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -27,6 +28,7 @@ class Reply:
     outcomes: list[str] = field(default_factory=list)
     retry_after: str | None = None
     seconds: float = 0.0
+    scores: tuple[float | None, ...] = ()
 
     @property
     def scored(self) -> int:
@@ -68,13 +70,14 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-async def ask(client: httpx2.AsyncClient, asked: Group, **headers: str) -> Reply:
+async def ask(
+    client: httpx2.AsyncClient, asked: Group, fields: Mapping[str, Any] = MappingProxyType({}), /, **headers: str
+) -> Reply:
     """Post a group to `/v1/rewards`, and check that what came back is measured or absent."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    files: list[tuple[str, Any]] = [
-        ("request", (None, json.dumps({"instruction": asked.instruction}), "application/json"))
-    ]
+    request = json.dumps({"instruction": asked.instruction, **fields})
+    files: list[tuple[str, Any]] = [("request", (None, request, "application/json"))]
     files.append(("source", ("source.png", asked.source, "image/png")))
     files += [("edited", ("edited.png", data, "image/png")) for data in asked.edits]
     try:
@@ -90,7 +93,8 @@ async def ask(client: httpx2.AsyncClient, asked: Group, **headers: str) -> Reply
     if reply.status_code == 200:
         assert len(results) == len(asked.edits)
     outcomes = [result["outcome"] for result in results]
-    return Reply(reply.status_code, outcomes, reply.headers.get("retry-after"), loop.time() - began)
+    scores = tuple(result["score"] for result in results)
+    return Reply(reply.status_code, outcomes, reply.headers.get("retry-after"), loop.time() - began, scores)
 
 
 def client_of(url: str, **headers: str) -> httpx2.AsyncClient:
@@ -139,6 +143,31 @@ async def open_loop(
         tasks.append(asyncio.create_task(ask(client, one, **headers)))
         await asyncio.sleep(1.0 / groups_per_second)
     return list(await asyncio.gather(*tasks))
+
+
+@dataclass(frozen=True)
+class Overload:
+    """What came of asking for several times what a service can do."""
+
+    capacity: float
+    """Edits scored a second where each worker waits for its answer."""
+    goodput: float
+    """The same while everybody sends without waiting."""
+    replies: list[Reply]
+
+    @property
+    def refused(self) -> list[Reply]:
+        """Those who were told to come back later."""
+        return [reply for reply in self.replies if reply.status == 429]
+
+
+async def overload(client: httpx2.AsyncClient, seconds: float, edits: int, *, times: float = 10.0) -> Overload:
+    """Find out what a service can do, and then ask for a multiple of it."""
+    # Enough to fill vLLM's batch and some to wait.
+    capacity = await closed_loop(client, 40, 12.0, edits)
+    replies = await open_loop(client, times * capacity / edits, seconds, edits)
+    span = max(seconds, max(reply.seconds for reply in replies))
+    return Overload(capacity, sum(reply.scored for reply in replies) / span, replies)
 
 
 async def metric(client: httpx2.AsyncClient, name: str, **labels: str) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from edit_rrm_service.auth import hash_key
 from tests.fakes.service_process import ServiceProcess, nano_service
-from tests.faults.load import ask, client_of, closed_loop, group, metric, open_loop, statuses
+from tests.faults.load import ask, client_of, closed_loop, group, metric, overload, statuses
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -34,20 +34,14 @@ def of(service: ServiceProcess, name: str) -> httpx2.AsyncClient:
 
 
 async def test_ten_times_too_much_leaves_four_fifths_of_what_it_can_do(service: ServiceProcess) -> None:
-    seconds = 10.0
     async with of(service, "greedy") as client:
-        # Enough to fill vLLM's batch and some to wait, so that this is all it can do.
-        capacity = await closed_loop(client, 40, 12.0, EDITS)
-        replies = await open_loop(client, 10 * capacity / EDITS, seconds, EDITS)
+        seen = await overload(client, 10.0, EDITS)
         after = await ask(client, group(EDITS))
-    assert set(statuses(replies)) == {200, 429}
-    refused = [reply for reply in replies if reply.status == 429]
-    assert all(reply.retry_after is not None and int(reply.retry_after) >= 1 for reply in refused)
-    assert max(reply.seconds for reply in refused) < 5.0
-    span = max(seconds, max(reply.seconds for reply in replies))
-    goodput = sum(reply.scored for reply in replies) / span
-    print(f"capacity {capacity:.1f} edits/s, goodput {goodput:.1f}")
-    assert goodput >= 0.8 * capacity, (goodput, capacity)
+    print(f"capacity {seen.capacity:.1f} edits/s, goodput {seen.goodput:.1f}")
+    assert set(statuses(seen.replies)) == {200, 429}
+    assert all(reply.retry_after is not None and int(reply.retry_after) >= 1 for reply in seen.refused)
+    assert max(reply.seconds for reply in seen.refused) < 5.0
+    assert seen.goodput >= 0.8 * seen.capacity
     assert after.status == 200
 
 

@@ -42,6 +42,27 @@ def mutants(seed: int) -> Iterator[bytes]:
         yield bytes(data) or b"\0"
 
 
+def bodies(seed: int) -> Iterator[tuple[bytes, dict[str, str]]]:
+    """Forms with bytes overwritten, taken out and put in, anywhere; and their headers."""
+    rng = random.Random(seed)
+    request = httpx2.Request(
+        "POST",
+        "http://service/v1/rewards",
+        files=[
+            ("request", (None, '{"instruction": "make it blue"}', "application/json")),
+            ("source", ("s.png", png("red", (20, 20)), "image/png")),
+            ("edited", ("e.png", png("blue", (20, 20)), "image/png")),
+        ],
+    )
+    whole, headers = request.read(), {"content-type": request.headers["content-type"]}
+    while True:
+        body = bytearray(whole)
+        for _ in range(rng.randint(1, 5)):
+            place = rng.randrange(len(body))
+            body[place : place + rng.randint(0, 12)] = rng.randbytes(rng.randint(0, 12))
+        yield bytes(body), headers
+
+
 async def test_a_thousand_damaged_images_each_end_in_an_outcome() -> None:
     files = mutants(0)
     seen: Counter[str] = Counter()
@@ -60,25 +81,12 @@ async def test_a_thousand_damaged_images_each_end_in_an_outcome() -> None:
 @pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
 @pytest.mark.parametrize("seed", range(4))
 async def test_damaged_bodies_are_the_senders_fault(seed: int) -> None:
-    rng = random.Random(seed)
-    request = httpx2.Request(
-        "POST",
-        "http://service/v1/rewards",
-        files=[
-            ("request", (None, '{"instruction": "make it blue"}', "application/json")),
-            ("source", ("s.png", png("red", (20, 20)), "image/png")),
-            ("edited", ("e.png", png("blue", (20, 20)), "image/png")),
-        ],
-    )
-    whole, headers = request.read(), {"content-type": request.headers["content-type"]}
+    damaged = bodies(seed)
     statuses: Counter[int] = Counter()
     async with running(FakeEngine()) as client:
         for _ in range(100):
-            body = bytearray(whole)
-            for _ in range(rng.randint(1, 5)):
-                place = rng.randrange(len(body))
-                body[place : place + rng.randint(0, 12)] = rng.randbytes(rng.randint(0, 12))
-            reply = await client.post("/v1/rewards", content=bytes(body), headers=headers)
+            body, headers = next(damaged)
+            reply = await client.post("/v1/rewards", content=body, headers=headers)
             statuses[reply.status_code] += 1
             if reply.status_code != 200:
                 assert error_of(reply)["retryable"] is False
