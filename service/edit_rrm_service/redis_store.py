@@ -169,4 +169,5 @@ class RedisStore:
 
 
 def _lease(key: str) -> str:
-    return f"{key}:lease"
+    # In the same slot of a cluster: a script may touch both (the braces are a hash tag).
+    return f"{{{key}}}:lease"

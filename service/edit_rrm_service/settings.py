@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     max_model_len: int | None = Field(default=None, ge=64)
     gpu_memory_utilization: float = Field(default=0.9, gt=0.0, le=1.0)
     kv_cache_gib: float = Field(default=1.0, gt=0.0)
+    image_cache_gib: float | None = Field(default=None, gt=0.0)
     """vLLM on a CPU: memory for the KV cache, in GiB."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     device: str = "auto"
@@ -146,6 +147,7 @@ class Settings(BaseSettings):
             max_model_len=self.max_model_len,
             gpu_memory_utilization=self.gpu_memory_utilization,
             kv_cache_gib=self.kv_cache_gib,
+            image_cache_gib=self.image_cache_gib,
             tensor_parallel_size=self.tensor_parallel_size,
             device=self.device,
             base_urls=self.base_urls,

@@ -81,13 +81,15 @@ def _ended(service: ServiceProcess) -> Iterator[ServiceProcess]:
 
 
 @contextmanager
-def nano_service(log: Path, *, ready: bool = True, **settings: object) -> Iterator[ServiceProcess]:
-    """The shipped judge on vLLM as a process of its own."""
+def nano_service(
+    log: Path, *, ready: bool = True, module: str = "edit_rrm_service", **settings: object
+) -> Iterator[ServiceProcess]:
+    """The shipped judge on vLLM as a process of its own, by running such a module."""
     env = {
         "EDIT_RRM_DRAIN_DELAY_MS": "0",
         **{f"EDIT_RRM_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    with _ended(ServiceProcess(["-m", "edit_rrm_service", "serve"], log, env)) as service:
+    with _ended(ServiceProcess(["-m", module, "serve"], log, env)) as service:
         if ready:
             service.wait_ready()
         yield service
