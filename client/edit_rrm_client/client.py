@@ -1,69 +1,69 @@
-"""The synchronous client."""
+"""The client, for programs without an event loop: the same calls, waited for."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx2
-from pydantic import BaseModel
 
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Reward
-from edit_rrm.wire import DecomposeResponse, Identity, RewardsResponse, VerifyResponse
-from edit_rrm_client.errors import BadResponseError, ConnectionFailedError, RewardClientError
-from edit_rrm_client.protocol import HttpRequest, ImageInput, build_request, encode_image, parse_response
+from edit_rrm.wire import DecomposeResponse, Identity, VerifyResponse
+from edit_rrm_client.async_client import AsyncRewardClient, Priority, Progress
+from edit_rrm_client.group import Group, GroupResult, OnError
+from edit_rrm_client.images import ImageInput
+from edit_rrm_client.stats import Stats
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
-
-_KEEPALIVE_S = 30.0
-"""Shorter than servers keep idle connections, so that none closes under a request."""
-_SHOWN = 200
-_EXAMPLE_URL = "http://127.0.0.1:8000"
-_ADVICE = "is the service running there? `edit-rrm serve` starts one"
+T = TypeVar("T")
 
 
 class RewardClient:
-    """Talks to one Edit-RRM service; safe to share between threads.
+    """Talks to an Edit-RRM service, or several replicas of one; safe to share between threads.
 
     ::
 
         with RewardClient("http://localhost:8000") as client:
-            print(client.reward("make the star blue", "source.png", "edited.png").reward)
+            group = client.rewards("make the star blue", "source.png", ["one.png", "two.png"])
+            print(group.rewards, group.mask)
+
+    An `AsyncRewardClient` in a thread of its own, so that both behave alike, and a deadline is one however slowly an
+    answer trickles in. May be pickled, and used after a fork.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         api_key: str | None = None,
         timeout: float = 120.0,
-        transport: httpx2.BaseTransport | None = None,
+        attempt_timeout: float | None = None,
+        max_in_flight: int = 64,
+        max_attempts: int | None = None,
+        expect_identity: str | None = None,
+        priority: Priority | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        """Prepare a client; nothing is sent yet.
-
-        Args:
-            url: The service's base URL.
-            api_key: Key to send, where the service wants one.
-            timeout: Seconds to wait for an answer.
-            transport: Replaces the network, for tests.
-
-        Raises:
-            RewardClientError: The URL or the key cannot be used at all.
-        """
-        self._url = _checked_url(url)
-        self._timeout = timeout
-        self._http = httpx2.Client(
-            base_url=self._url,
-            headers={} if api_key is None else {"Authorization": f"Bearer {_checked_key(api_key)}"},
-            timeout=httpx2.Timeout(timeout, connect=5.0),
-            limits=httpx2.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=_KEEPALIVE_S),
+        """Prepare a client; nothing is sent yet. Arguments and errors are `AsyncRewardClient`'s."""
+        self._client = AsyncRewardClient(
+            url,
+            api_key=api_key,
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            max_in_flight=max_in_flight,
+            max_attempts=max_attempts,
+            expect_identity=expect_identity,
+            priority=priority,
             transport=transport,
         )
+        self._thread: _LoopThread | None = None
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> RewardClient:
+    def __enter__(self) -> Self:
         """Return the client."""
         return self
 
@@ -73,9 +73,23 @@ class RewardClient:
         """Close the connections."""
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made with."""
+        return {"client": self._client}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make it again."""
+        self._client = state["client"]
+        self._thread = None
+        self._lock = threading.Lock()
+
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections. The client may be used again."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None and thread.pid == os.getpid():
+            thread.run(self._client.close())
+            thread.stop()
 
     def reward(
         self,
@@ -87,16 +101,21 @@ class RewardClient:
         mode: Mode = Mode.THINK,
         aggregation: Aggregation | None = None,
         samples: int = 1,
+        timeout: float | None = None,
     ) -> Reward:
-        """Judge one edit.
-
-        Raises:
-            ApiStatusError: Anything but a measured score; `code` names the outcome or what is wrong with the request.
-            ConnectionFailedError: The service did not answer.
-        """
-        fields = _fields(instruction, principles, mode, aggregation, samples)
-        request = build_request("/v1/reward", fields, encode_image(source), [encode_image(edited)])
-        return self._post(Reward, request)
+        """Judge one edit; see `AsyncRewardClient.reward`."""
+        return self._run(
+            self._client.reward(
+                instruction,
+                source,
+                edited,
+                principles=principles,
+                mode=mode,
+                aggregation=aggregation,
+                samples=samples,
+                timeout=timeout,
+            )
+        )
 
     def rewards(
         self,
@@ -108,21 +127,56 @@ class RewardClient:
         mode: Mode = Mode.THINK,
         aggregation: Aggregation | None = None,
         samples: int = 1,
-    ) -> RewardsResponse:
-        """Judge a group of edits of one source; each result has its own outcome.
+        timeout: float | None = None,
+        on_error: OnError = "mask",
+    ) -> GroupResult:
+        """Judge a group of edits of one source; see `AsyncRewardClient.rewards`."""
+        return self._run(
+            self._client.rewards(
+                instruction,
+                source,
+                edited,
+                principles=principles,
+                mode=mode,
+                aggregation=aggregation,
+                samples=samples,
+                timeout=timeout,
+                on_error=on_error,
+            )
+        )
 
-        Raises:
-            ApiStatusError: The request itself is wrong, or its source image.
-            ConnectionFailedError: The service did not answer.
+    def score_groups(
+        self,
+        groups: Iterable[Group],
+        *,
+        mode: Mode = Mode.THINK,
+        aggregation: Aggregation | None = None,
+        samples: int = 1,
+        timeout: float | None = None,
+        on_error: OnError = "mask",
+        in_flight: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[GroupResult]:
+        """Judge many groups, several at a time; see `AsyncRewardClient.score_groups`.
+
+        Groups are taken, and progress is told, in the client's own thread.
         """
-        fields = _fields(instruction, principles, mode, aggregation, samples)
-        request = build_request("/v1/rewards", fields, encode_image(source), [encode_image(image) for image in edited])
-        return self._post(RewardsResponse, request)
+        return self._run(
+            self._client.score_groups(
+                groups,
+                mode=mode,
+                aggregation=aggregation,
+                samples=samples,
+                timeout=timeout,
+                on_error=on_error,
+                in_flight=in_flight,
+                progress=progress,
+            )
+        )
 
-    def decompose(self, instruction: str, source: ImageInput) -> DecomposeResponse:
-        """Break an instruction into principles. Raises as `reward` does."""
-        request = build_request("/v1/decompose", {"instruction": instruction}, encode_image(source))
-        return self._post(DecomposeResponse, request)
+    def decompose(self, instruction: str, source: ImageInput, *, timeout: float | None = None) -> DecomposeResponse:
+        """Break an instruction into principles; see `AsyncRewardClient.decompose`."""
+        return self._run(self._client.decompose(instruction, source, timeout=timeout))
 
     def verify(
         self,
@@ -132,98 +186,51 @@ class RewardClient:
         principles: Sequence[Principle],
         *,
         mode: Mode = Mode.THINK,
+        timeout: float | None = None,
     ) -> VerifyResponse:
-        """Check principles on one edit; verdicts without a score. Raises as `reward` does."""
-        fields = {"instruction": instruction, "principles": _dumped(principles), "mode": mode.value}
-        request = build_request("/v1/verify", fields, encode_image(source), [encode_image(edited)])
-        return self._post(VerifyResponse, request)
+        """Check principles on one edit; see `AsyncRewardClient.verify`."""
+        return self._run(self._client.verify(instruction, source, edited, principles, mode=mode, timeout=timeout))
 
-    def identity(self) -> Identity:
-        """What exactly is judging. Raises as `reward` does."""
-        return self._answer(Identity, lambda: self._http.get("/v1/identity"))
+    def identity(self, *, timeout: float | None = None) -> Identity:
+        """What exactly is judging; see `AsyncRewardClient.identity`."""
+        return self._run(self._client.identity(timeout=timeout))
 
     def wait_until_ready(self, within: float = 600.0) -> None:
-        """Return once the service takes work.
+        """Return once the service takes work; see `AsyncRewardClient.wait_until_ready`."""
+        self._run(self._client.wait_until_ready(within))
 
-        Raises:
-            ConnectionFailedError: It did not within `within` seconds.
-        """
-        deadline = time.monotonic() + within
-        while True:
-            try:
-                reply = self._http.get("/readyz", timeout=5.0)
-            except httpx2.RequestError as error:
-                last = _reason(error)
-            else:
-                if reply.is_success:
-                    return
-                last = f"HTTP {reply.status_code}: {reply.text[:_SHOWN]}"
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
-        message = f"{self._url} was not ready within {within:g} s ({last}); {_ADVICE}"
-        raise ConnectionFailedError(message, code="not_ready", retryable=True)
+    def stats(self) -> Stats:
+        """What this client has done so far."""
+        return self._client.stats()
 
-    def _post(self, model: type[ModelT], request: HttpRequest) -> ModelT:
-        return self._answer(model, lambda: self._http.post(request.path, files=request.parts))
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            if self._thread is None or self._thread.pid != os.getpid():
+                self._thread = _LoopThread()
+            thread = self._thread
+        return thread.run(call)
 
-    def _answer(self, model: type[ModelT], call: Callable[[], httpx2.Response]) -> ModelT:
+
+class _LoopThread:
+    """An event loop in a thread, of one process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="edit-rrm-client", daemon=True)
+        self._thread.start()
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Wait for a call; where the waiting is interrupted, so is the call."""
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
-            reply = call()
-        except (httpx2.ReadTimeout, httpx2.WriteTimeout, httpx2.PoolTimeout) as error:
-            message = (
-                f"{self._url} did not answer within {self._timeout:g} s; allow more: RewardClient(..., timeout=SECONDS)"
-            )
-            raise ConnectionFailedError(message, code="no_answer_in_time", retryable=True) from error
-        except httpx2.TransportError as error:
-            message = f"{self._url} did not answer ({_reason(error)}); {_ADVICE}"
-            raise ConnectionFailedError(message, code="connection_failed", retryable=True) from error
-        except httpx2.RequestError as error:
-            raise BadResponseError(
-                f"{self._url} sent what cannot be read ({_reason(error)}); is the URL right?", code="bad_response"
-            ) from error
-        return parse_response(model, reply.status_code, reply.content)
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
-
-def _checked_url(url: str) -> str:
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise RewardClientError(
-            f"{url!r} is not a URL ({error}); give one such as {_EXAMPLE_URL}", code="invalid_url"
-        ) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise RewardClientError(f"{url!r} is not an HTTP URL; give one such as {_EXAMPLE_URL}", code="invalid_url")
-    return url.rstrip("/")
-
-
-def _checked_key(key: str) -> str:
-    """A key without the line end that a file brings along; anything else HTTP cannot carry is refused, unprinted."""
-    key = key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise RewardClientError("the API key has characters that an HTTP header cannot carry", code="invalid_api_key")
-    return key
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _fields(
-    instruction: str,
-    principles: Sequence[Principle] | None,
-    mode: Mode,
-    aggregation: Aggregation | None,
-    samples: int,
-) -> dict[str, Any]:
-    return {
-        "instruction": instruction,
-        "principles": None if principles is None else _dumped(principles),
-        "mode": mode.value,
-        "aggregation": None if aggregation is None else aggregation.value,
-        "samples": samples,
-    }
-
-
-def _dumped(principles: Sequence[Principle]) -> list[dict[str, Any]]:
-    return [principle.model_dump(mode="json") for principle in principles]
+    def stop(self) -> None:
+        """End the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -85,7 +85,9 @@ def _verdict(console: Console, edits: list[Example], rewards: list[Reward]) -> i
 
 def _judge(url: str, instruction: str, source: bytes, edits: list[Example], mode: str) -> list[Reward]:
     with RewardClient(url, timeout=600.0) as client:
-        reply = client.rewards(instruction, source, [example.edited for example in edits], mode=Mode(mode))
+        reply = client.rewards(
+            instruction, source, [example.edited for example in edits], mode=Mode(mode)
+        ).raise_for_error()
     return list(reply.results)
 
 

@@ -4,60 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from PIL import Image, ImageOps
 from pydantic import BaseModel, ValidationError
 
+from edit_rrm.principles import Principle
+from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm.wire import ErrorBody
-from edit_rrm_client.errors import ApiStatusError, AuthenticationError, BadResponseError
-
-ImageInput = Image.Image | bytes | str | PathLike[str]
-"""A PIL image (sent as lossless PNG), an image file's content, or its path (both sent as they are)."""
+from edit_rrm_client.errors import ApiStatusError, AuthenticationError, BadResponseError, IdentityChangedError
+from edit_rrm_client.images import content_type
+from edit_rrm_client.retry import RETRYABLE_STATUSES, retry_after_s
 
 Parts = list[tuple[str, tuple[str | None, bytes, str]]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
-_CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "PA": "RGBA"}
-_PROXY_RETRYABLE = frozenset({429, 502, 503, 504})
-_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A POST to make."""
+    """A request to make: a POST where it has parts, a GET where it has none."""
 
     path: str
-    parts: Parts
+    parts: Parts = field(default_factory=list)
 
 
-def encode_image(image: ImageInput) -> bytes:
-    """Bytes of an image file.
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer."""
 
-    PIL images become PNG, because a judge must not see compression artefacts that an editor did not make, and upright,
-    because PNG would lose the EXIF orientation that the service applies to files.
-
-    Raises:
-        OSError: A path that cannot be read.
-        ValueError: A PIL image of a mode without an obvious picture, such as ``F``.
-    """
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, Image.Image):
-        buffer = BytesIO()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in _CONVERTED:
-            upright = upright.convert(_CONVERTED[upright.mode])
-        elif upright.mode not in _PNG_MODES:
-            raise ValueError(f"a PIL image of mode {upright.mode!r} is no picture; convert it to RGB first")
-        upright.save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
-    return Path(image).read_bytes()
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case names."""
 
 
 def build_request(path: str, fields: Mapping[str, Any], source: bytes, edited: Sequence[bytes] = ()) -> HttpRequest:
@@ -75,24 +53,64 @@ def build_request(path: str, fields: Mapping[str, Any], source: bytes, edited: S
     return HttpRequest(path, parts)
 
 
-def parse_response(model: type[ModelT], status: int, body: bytes) -> ModelT:
+def reward_fields(
+    instruction: str,
+    principles: Sequence[Principle] | None,
+    mode: Mode,
+    aggregation: Aggregation | None,
+    samples: int,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Fields of a reward request, as JSON has them."""
+    return {
+        "instruction": instruction,
+        "principles": None if principles is None else dumped(principles),
+        "mode": mode.value,
+        "aggregation": None if aggregation is None else aggregation.value,
+        "samples": samples,
+        "temperature": temperature,
+        "seed": seed,
+    }
+
+
+def dumped(principles: Sequence[Principle]) -> list[dict[str, Any]]:
+    """Principles as JSON has them."""
+    return [principle.model_dump(mode="json") for principle in principles]
+
+
+def parse_response(model: type[ModelT], response: HttpResponse, now: float = 0.0) -> ModelT:
     """Read an answer.
+
+    Args:
+        model: What is expected of a good one.
+        response: The answer.
+        now: Seconds since the epoch, which dates in `Retry-After` are compared with.
 
     Raises:
         AuthenticationError: 401.
+        IdentityChangedError: Another judge than the one that was expected.
         ApiStatusError: Any other error status of the service.
         BadResponseError: Not an answer of the service.
     """
+    status, body = response.status, response.body
     if status >= 400:
+        retry_after = retry_after_s(response.headers, now)
         try:
             error = ErrorBody.model_validate_json(body).error
         except ValidationError:
             # A proxy in front of the service says it is overloaded or away in words of its own.
             message = f"HTTP {status} that is no error of an Edit-RRM service; is the URL right? {body[:200]!r}"
             raise BadResponseError(
-                message, code="bad_response", status=status, retryable=status in _PROXY_RETRYABLE
+                message,
+                code="bad_response",
+                status=status,
+                retryable=status in RETRYABLE_STATUSES,
+                retry_after=retry_after,
             ) from None
         kind = AuthenticationError if status == 401 else ApiStatusError
+        if error.code == "identity_mismatch":
+            kind = IdentityChangedError
         raise kind(
             f"{error.code}: {error.message}",
             code=error.code,
@@ -100,6 +118,7 @@ def parse_response(model: type[ModelT], status: int, body: bytes) -> ModelT:
             param=error.param,
             request_id=error.request_id,
             retryable=error.retryable,
+            retry_after=retry_after,
         )
     try:
         return model.model_validate_json(body)
@@ -107,8 +126,3 @@ def parse_response(model: type[ModelT], status: int, body: bytes) -> ModelT:
         problems = error.error_count()
         message = f"HTTP {status} with an answer that is no {model.__name__} ({problems} problems); is the URL right?"
         raise BadResponseError(message, code="bad_response", status=status) from None
-
-
-def content_type(data: bytes) -> str:
-    """MIME type by an image file's first bytes."""
-    return next((kind for magic, kind in _TYPES.items() if data.startswith(magic)), "application/octet-stream")

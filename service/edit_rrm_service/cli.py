@@ -129,11 +129,11 @@ def score(
     with _serving(url, model, engine) as base:
         try:
             with RewardClient(base, api_key=api_key, timeout=600.0) as client:
-                reply = client.rewards(instruction, source, edited, mode=Mode(mode))
+                reply = client.rewards(instruction, source, edited, mode=Mode(mode)).raise_for_error()
         except (RewardClientError, OSError) as error:
             _fail(str(error))
     if as_json:
-        typer.echo(json.dumps(reply.model_dump(mode="json"), indent=2))
+        typer.echo(json.dumps(reply.to_dict(), indent=2))
     else:
         for path, reward in zip(edited, reply.results, strict=True):
             _print_reward(str(path), reward)

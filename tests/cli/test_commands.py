@@ -14,7 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edit_rrm.card import load_card
-from edit_rrm.wire import Identity, RewardsResponse
+from edit_rrm.verdicts import Reward
+from edit_rrm.wire import Identity
 from edit_rrm_service.auth import hash_key
 from edit_rrm_service.cli import app
 from edit_rrm_service.settings import SHIPPED_JUDGE
@@ -69,8 +70,9 @@ def test_score_for_people(url: str, pictures: dict[str, str]) -> None:
 def test_score_for_programs(url: str, pictures: dict[str, str]) -> None:
     status, told = score(url, pictures, "blue", more=("--json",))
     assert status == 0
-    reply = RewardsResponse.model_validate_json(told)
-    assert [result.score for result in reply.results] == [8.5]
+    reply = json.loads(told)
+    assert set(reply) == {"results", "principles", "identity", "usage", "attempts", "elapsed"}
+    assert [Reward.model_validate(result).score for result in reply["results"]] == [8.5]
 
 
 def test_an_unscored_edit_is_reported_and_fails_the_command(url: str, pictures: dict[str, str]) -> None:

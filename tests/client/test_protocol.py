@@ -16,7 +16,8 @@ from PIL import Image
 from edit_rrm.verdicts import ErrorDetail, Outcome, Reward
 from edit_rrm.wire import ErrorBody, RewardRequest
 from edit_rrm_client import ApiStatusError, AuthenticationError, BadResponseError
-from edit_rrm_client.protocol import build_request, content_type, encode_image, parse_response
+from edit_rrm_client.images import content_type, encode_image
+from edit_rrm_client.protocol import HttpResponse, build_request, parse_response
 
 ORIENTATION = 0x0112
 
@@ -105,31 +106,31 @@ def test_the_fields_are_those_of_the_service() -> None:
 @given(st.sampled_from([outcome for outcome in Outcome if outcome is not Outcome.SCORED]), st.text(max_size=20))
 def test_an_answer_is_read_back(outcome: Outcome, message: str) -> None:
     sent = Reward(outcome=outcome, error=ErrorDetail(code=outcome.value, message=message))
-    assert parse_response(Reward, 200, sent.model_dump_json().encode()) == sent
+    assert parse_response(Reward, HttpResponse(200, sent.model_dump_json().encode())) == sent
 
 
 def test_fields_to_come_are_no_error() -> None:
     body = json.dumps({"error": {"code": "x", "message": "y", "hint": "new"}, "also": "new"}).encode()
     with pytest.raises(ApiStatusError, match="x: y"):
-        parse_response(Reward, 422, body)
+        parse_response(Reward, HttpResponse(422, body))
 
 
 def test_an_error_carries_all_that_the_service_said() -> None:
     with pytest.raises(ApiStatusError) as caught:
-        parse_response(Reward, 429, error_body(param="edited[3]"))
+        parse_response(Reward, HttpResponse(429, error_body(param="edited[3]"), {"retry-after": "7"}))
     error = caught.value
     assert (error.code, error.status, error.param, error.request_id) == ("overloaded", 429, "edited[3]", "r-1")
-    assert error.retryable
+    assert (error.retryable, error.retry_after) == (True, 7.0)
     assert "overloaded: come back" in str(error)
     with pytest.raises(AuthenticationError):
-        parse_response(Reward, 401, error_body(code="unauthorised"))
+        parse_response(Reward, HttpResponse(401, error_body(code="unauthorised")))
 
 
 @given(st.sampled_from([200, 204, 302, 400, 401, 404, 500, 502, 503]), st.binary(max_size=40))
 def test_what_is_no_answer_of_the_service_is_a_typed_failure(status: int, body: bytes) -> None:
     with pytest.raises(BadResponseError) as caught:
-        parse_response(Reward, status, body)
+        parse_response(Reward, HttpResponse(status, body))
     assert caught.value.status == status
     assert "is the URL right?" in str(caught.value)
     # A load balancer whose backends are away says so in its own words; another try may find one.
-    assert caught.value.retryable is (status in {502, 503})
+    assert caught.value.retryable is (status in {500, 502, 503})

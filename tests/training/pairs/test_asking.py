@@ -11,9 +11,9 @@ from PIL import Image
 
 from edit_rrm.principles import Category, Principle
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward
-from edit_rrm.wire import MAX_EDITS, Identity, RewardsResponse
-from edit_rrm_client import ApiStatusError, ConnectionFailedError, ImageInput, RewardClientError
-from edit_rrm_client.protocol import encode_image
+from edit_rrm.wire import MAX_EDITS, Identity
+from edit_rrm_client import ApiStatusError, ConnectionFailedError, GroupResult, RewardClientError
+from edit_rrm_client.images import encode_image
 from edit_rrm_training.judge.pairs.asking import EditScore, GroupAsker, JudgeChangedError, Question, resized, sendable
 from edit_rrm_training.judge.pairs.grouping import Group
 from tests.training.pairs.datasets_on_disk import png
@@ -54,19 +54,19 @@ class FakeApi:
     def rewards(
         self,
         instruction: str,
-        source: ImageInput,
-        edited: Sequence[ImageInput],
+        source: bytes,
+        edited: Sequence[bytes],
         *,
         principles: Sequence[Principle] | None = None,
         mode: Mode = Mode.THINK,
         aggregation: Aggregation | None = None,
         samples: int = 1,
-    ) -> RewardsResponse:
+    ) -> GroupResult:
         self.asked.append(dict(locals()))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return RewardsResponse(results=tuple(answer), request_id="r", identity=self._identity)
+        return GroupResult(tuple(answer), identity=self._identity)
 
 
 def one_group(*pairs: Any) -> Group:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edit_rrm_client.protocol import encode_image
+from edit_rrm_client.images import encode_image
 from edit_rrm_training.judge.pairs.grouping import assemble
 from edit_rrm_training.judge.pairs.pair import Pair, Picture, Ranking, Reason, Rejected
 from edit_rrm_training.judge.pairs.sources import DataSpec, open_source, parse_data

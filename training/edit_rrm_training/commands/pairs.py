@@ -112,7 +112,7 @@ def eval_pairs(
                 raise DataError(f"{data}: none of {assembled.rows} rows can be used ({reasons})")
             with (
                 serving(url, model, engine, base_url or ()) as base,
-                RewardClient(base, api_key=api_key, timeout=_TIMEOUT_S) as client,
+                RewardClient(base, api_key=api_key, timeout=_TIMEOUT_S, max_attempts=1) as client,
             ):
                 judge = client.identity()
                 # What makes two runs the same. Ties and workers are not in it: they move no score.

@@ -38,7 +38,8 @@ class ServedJudge:
         """Judge a sample's edit by the given principles."""
         source, edited = Image.fromarray(sample.source_pixels()), Image.fromarray(sample.edited_pixels())
         # The group endpoint answers every outcome with 200, so that an unscored edit is a result and not an exception.
-        return self._client.rewards(sample.instruction, source, [edited], principles=principles, mode=mode).results[0]
+        reply = self._client.rewards(sample.instruction, source, [edited], principles=principles, mode=mode)
+        return reply.raise_for_error().results[0]
 
     def decompose(self, sample: Sample) -> tuple[Principle, ...] | Outcome:
         """Break a sample's instruction into principles, or say what came instead."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet
-from edit_rrm_client.protocol import encode_image
+from edit_rrm_client.images import encode_image
 from edit_rrm_training.judge.pairs.grouping import assemble
 from edit_rrm_training.judge.pairs.pair import Picture
 from edit_rrm_training.judge.pairs.sources import open_source, parse_data

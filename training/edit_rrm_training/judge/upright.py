@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, ImageOps
 
-from edit_rrm_client.protocol import encode_image
+from edit_rrm_client.images import encode_image
 
 MAX_PIXELS = 64_000_000
 """An image with more is refused unread."""

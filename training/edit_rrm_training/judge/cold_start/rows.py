@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from edit_rrm.principles import MAX_INSTRUCTION_CHARS
-from edit_rrm_client.protocol import encode_image
+from edit_rrm_client.images import encode_image
 from edit_rrm_training.judge.cold_start.config import Columns
 from edit_rrm_training.judge.cold_start.errors import ColdStartError
 from edit_rrm_training.judge.upright import upright

@@ -12,10 +12,11 @@ from PIL import Image, ImageOps
 
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Outcome
-from edit_rrm.wire import MAX_EDITS, Identity, RewardsResponse
-from edit_rrm_client import ApiStatusError, ImageInput, RewardClientError
-from edit_rrm_client.protocol import content_type, encode_image
+from edit_rrm.wire import MAX_EDITS, Identity
+from edit_rrm_client import ApiStatusError, GroupResult, RewardClientError
+from edit_rrm_client.images import content_type, encode_image
 from edit_rrm_training.judge.pairs.grouping import Group
+from edit_rrm_training.judge.pairs.pair import StoredImage
 
 _WAITS_S = (1.0, 3.0, 10.0, 30.0)
 """Pauses before asking again where the service has too much to do or is away."""
@@ -38,14 +39,14 @@ class RewardApi(Protocol):
     def rewards(
         self,
         instruction: str,
-        source: ImageInput,
-        edited: Sequence[ImageInput],
+        source: bytes,
+        edited: Sequence[bytes],
         *,
         principles: Sequence[Principle] | None = None,
         mode: Mode = Mode.THINK,
         aggregation: Aggregation | None = None,
         samples: int = 1,
-    ) -> RewardsResponse:
+    ) -> GroupResult:
         """Judge a group of edits of one source."""
         ...
 
@@ -126,6 +127,7 @@ class GroupAsker:
             if error.code not in {outcome.value for outcome in Outcome}:
                 raise
             return [EditScore(Outcome(error.code), message=str(error))] * len(edits)
+        assert reply.identity is not None, "who judged is known where somebody did"
         if reply.identity != self._identity:
             raise JudgeChangedError(
                 f"the judge changed during the run: it was {self._identity[:12]}, now {reply.identity[:12]} answers"
@@ -137,8 +139,8 @@ class GroupAsker:
             for reward in reply.results
         ]
 
-    def _ask(self, group: Group, source: bytes, edits: Sequence[bytes]) -> RewardsResponse:
-        return self._api.rewards(
+    def _ask(self, group: Group, source: bytes, edits: Sequence[bytes]) -> GroupResult:
+        reply = self._api.rewards(
             group.instruction,
             source,
             edits,
@@ -147,8 +149,9 @@ class GroupAsker:
             aggregation=self._question.aggregation,
             samples=self._question.samples,
         )
+        return reply.raise_for_error()
 
-    def _patiently(self, ask: Callable[[], RewardsResponse]) -> RewardsResponse:
+    def _patiently(self, ask: Callable[[], GroupResult]) -> GroupResult:
         for pause in _WAITS_S:
             try:
                 return ask()
@@ -159,20 +162,20 @@ class GroupAsker:
         return ask()
 
 
-def sendable(image: ImageInput) -> ImageInput:
+def sendable(image: StoredImage) -> StoredImage:
     """An image as a service takes it: PNG, JPEG and WebP files untouched, other formats as lossless PNG."""
     if isinstance(image, bytes) and content_type(image) == "application/octet-stream":
         return _opened(image)
     return image
 
 
-def resized(edit: ImageInput, source: ImageInput) -> ImageInput:
+def resized(edit: StoredImage, source: StoredImage) -> StoredImage:
     """An edit in its source's size; untouched where it has that already."""
     picture, wanted = _opened(edit), _opened(source).size
     return edit if picture.size == wanted else picture.resize(wanted, Image.Resampling.BICUBIC)
 
 
-def _opened(image: ImageInput) -> Image.Image:
+def _opened(image: StoredImage) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     # Upright, as the service sees it; resizing would lose the note that says which way that is.

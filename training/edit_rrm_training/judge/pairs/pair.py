@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from os import PathLike
+
+from PIL import Image
 
 from edit_rrm.principles import Principle
-from edit_rrm_client import ImageInput
+
+StoredImage = Image.Image | bytes | str | PathLike[str]
+"""A picture as benchmarks hold it: decoded, a file's content, or its path."""
 
 
 class Reason(StrEnum):
@@ -46,7 +51,7 @@ class Picture:
 
     digest: str
     """Of the pixels, so that one picture saved twice is one picture."""
-    load: Callable[[], ImageInput]
+    load: Callable[[], StoredImage]
 
 
 @dataclass(frozen=True, slots=True)

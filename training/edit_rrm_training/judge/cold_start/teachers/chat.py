@@ -14,7 +14,7 @@ from PIL import Image
 
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, RenderedPrompt
-from edit_rrm_client.protocol import encode_image
+from edit_rrm_client.images import encode_image
 from edit_rrm_training.judge.cold_start.config import OpenAiTeacher
 from edit_rrm_training.judge.cold_start.errors import AnswerError, ColdStartError, UnavailableError
 from edit_rrm_training.judge.cold_start.exemplars import Exemplar

@@ -45,7 +45,9 @@ class ServedTeacher:
         """
         self._name, self._config, self._pause_s = name, config, pause_s
         try:
-            self._client = RewardClient(config.url, api_key=api_key(name, config.api_key_env), timeout=config.budget_s)
+            # Retried here, by the budget of a row and the teacher's own count.
+            key = api_key(name, config.api_key_env)
+            self._client = RewardClient(config.url, api_key=key, timeout=config.budget_s, max_attempts=1)
         except RewardClientError as error:
             raise ColdStartError(f"teacher {name}: {error}") from None
         self._pool = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"teacher-{name}")
@@ -74,7 +76,7 @@ class ServedTeacher:
             group = self._client.rewards(
                 row.instruction, row.source, [row.edited], principles=principles, mode=Mode.THINK
             )
-            reward = group.results[0]
+            reward = group.raise_for_error().results[0]
             if reward.outcome in _PASSING:
                 assert reward.error is not None
                 raise RewardClientError(reward.error.message, code=reward.outcome.value, retryable=True)

@@ -1,0 +1,269 @@
+"""Groups of edits of one source: what to judge, what came of it, and the steps in between."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from edit_rrm.principles import Principle
+from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage
+from edit_rrm.wire import MAX_EDITS, RewardsResponse
+from edit_rrm_client.call import Pause, Session, Steps, exchange
+from edit_rrm_client.errors import (
+    ApiStatusError,
+    AuthenticationError,
+    BadResponseError,
+    ConnectionFailedError,
+    DeadlineError,
+    IdentityChangedError,
+    RewardClientError,
+    UnscoredError,
+)
+from edit_rrm_client.images import ImageInput
+from edit_rrm_client.protocol import build_request, dumped, reward_fields
+
+OnError = Literal["mask", "raise"]
+
+_MASKED_CODES = frozenset({outcome.value for outcome in Outcome})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Edits of one source by one instruction: GRPO's group."""
+
+    instruction: str
+    source: ImageInput
+    edited: Sequence[ImageInput]
+    principles: Sequence[Principle] | None = None
+    """To verify; the judge decomposes the instruction where left out."""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What came of a group, in the order of its edits. A reward is measured or it is masked."""
+
+    results: tuple[Reward, ...]
+    """Every edit's own: verdicts and reasoning, or why there is no score."""
+    principles: tuple[Principle, ...] | None = None
+    """What the group was judged by; None where nobody got to know."""
+    identity: str | None = None
+    """Hash of what judged it; None where nobody did."""
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    """Requests sent."""
+    elapsed: float = 0.0
+    """Seconds, tries and waits included."""
+    error: RewardClientError | None = None
+    """What the last request ended in, where it left edits unanswered."""
+
+    @cached_property
+    def rewards(self) -> npt.NDArray[np.float32]:
+        """Rewards from 0 to 1, shape (N,); NaN where `mask` is false, and never elsewhere."""
+        values = [np.nan if result.reward is None else result.reward for result in self.results]
+        return np.array(values, np.float32)
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which rewards were measured, shape (N,)."""
+        return np.array([result.outcome is Outcome.SCORED for result in self.results], np.bool_)
+
+    def raise_for_error(self) -> Self:
+        """Return this, unless edits went unanswered because the service was not there or took no more.
+
+        Raises:
+            RewardClientError: `error`.
+        """
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the arrays, as JSON has it."""
+        return {
+            "results": [result.model_dump(mode="json") for result in self.results],
+            "principles": None if self.principles is None else dumped(self.principles),
+            "identity": self.identity,
+            "usage": self.usage.model_dump(mode="json"),
+            "attempts": self.attempts,
+            "elapsed": self.elapsed,
+        }
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """How each edit ended."""
+        return tuple(result.outcome for result in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a group is to be judged."""
+
+    mode: Mode = Mode.THINK
+    aggregation: Aggregation | None = None
+    samples: int = 1
+    temperature: float | None = None
+    seed: int | None = None
+
+
+def score(
+    session: Session,
+    instruction: str,
+    source: bytes,
+    edited: Sequence[bytes],
+    principles: Sequence[Principle] | None,
+    wishes: Wishes,
+    *,
+    deadline: float,
+    on_error: OnError,
+    priority: str | None = None,
+) -> Steps[GroupResult]:
+    """Have a group judged; edits that failed and may not fail again are sent again, alone.
+
+    All of a group is judged by the same principles and the same judge: those of its first answer.
+
+    Args:
+        session: The client's.
+        instruction: Of the edits.
+        source: Image file.
+        edited: Image files.
+        principles: To verify.
+        wishes: How.
+        deadline: By the session's clock, of everything.
+        on_error: What to do about edits that are not measured.
+        priority: To ask for.
+
+    Raises:
+        UnscoredError: Some were not, and `on_error` is ``raise``.
+        AuthenticationError, IdentityChangedError: Always; nothing can be measured.
+        ApiStatusError, BadResponseError: The request itself is wrong, or the server.
+    """
+    began = session.clock()
+    name = hashlib.sha256(source + b"\0" + instruction.encode()).hexdigest()
+    call = uuid.uuid4().hex
+    done: list[Reward | None] = [None] * len(edited)
+    identity: str | None = None
+    usage = Usage()
+    attempts = sent = 0
+    failure: RewardClientError | None = None
+    pending = list(range(len(edited)))
+    while True:
+        some = pending[:MAX_EDITS]
+        fields = reward_fields(
+            instruction, principles, wishes.mode, wishes.aggregation, wishes.samples, wishes.temperature, wishes.seed
+        )
+        request = build_request("/v1/rewards", fields, source, [edited[index] for index in some])
+        # One key for one body: tries of the same request share it, a request for what is left has its own.
+        headers = {"idempotency-key": f"{call}-{sent}"}
+        if priority is not None:
+            headers["x-priority"] = priority
+        if identity is not None:
+            headers["x-expect-identity"] = identity
+        sent += 1
+        try:
+            reply = yield from exchange(
+                session, RewardsResponse, request, deadline=deadline, group=name, headers=headers
+            )
+            attempts += 1
+            if len(reply.results) != len(some):
+                message = f"{len(reply.results)} results came back for {len(some)} edits; is the URL right?"
+                raise BadResponseError(message, code="bad_response", attempts=1)
+        except RewardClientError as error:
+            if _is_final(error):
+                raise
+            failure = error
+            attempts += error.attempts
+            for index in pending:
+                done[index] = done[index] or _unanswered(error)
+            break
+        session.check_identity(reply.identity)
+        identity, principles, usage = reply.identity, reply.principles or principles, usage + reply.usage
+        for index, result in zip(some, reply.results, strict=True):
+            done[index] = _placed(result, index)
+        again = [index for index in some if _may_yet(done[index])]
+        rest = pending[MAX_EDITS:]
+        if not again and not rest:
+            break
+        pending = rest + again
+        if not rest:
+            pause = session.rng.uniform(0.0, min(session.retry.longest_s, session.retry.first_s * 2.0 ** (sent - 1)))
+            spent = session.retry.max_attempts is not None and sent >= session.retry.max_attempts
+            if spent or pause >= deadline - session.clock():
+                break
+            session.counters.retried("edits")
+            yield Pause(pause)
+    results = tuple(result for result in done if result is not None)
+    assert len(results) == len(edited), "every edit has ended"
+    found = None if principles is None else tuple(principles)
+    outcome = GroupResult(results, found, identity, usage, attempts, session.clock() - began, failure)
+    session.counters.ended(result.outcome.value for result in results)
+    if on_error == "raise":
+        raise_unscored(outcome)
+    return outcome
+
+
+def raise_unscored(result: GroupResult) -> None:
+    """Return if every edit of a group was measured.
+
+    Raises:
+        UnscoredError: Some were not.
+    """
+    failed = [one for one in result.results if one.outcome is not Outcome.SCORED]
+    if not failed:
+        return
+    first = failed[0].error
+    assert first is not None, "an edit that was not scored says why"
+    error = UnscoredError(
+        f"{len(failed)} of {len(result.results)} edits were not scored; the first: {first.code}: {first.message}",
+        code=first.code,
+        param=first.param,
+        request_id=first.request_id,
+        retryable=first.retryable,
+        attempts=result.attempts,
+        elapsed=result.elapsed,
+    )
+    error.result = result
+    raise error
+
+
+def _is_final(error: RewardClientError) -> bool:
+    """Whether an error is about the whole run, or the caller's request, and not about a group that failed."""
+    if isinstance(error, AuthenticationError | IdentityChangedError):
+        return True
+    if isinstance(error, ApiStatusError | BadResponseError):
+        return not (error.retryable or error.code in _MASKED_CODES)
+    return not isinstance(error, ConnectionFailedError)
+
+
+def _may_yet(result: Reward | None) -> bool:
+    return result is not None and result.error is not None and result.error.retryable
+
+
+def _placed(result: Reward, index: int) -> Reward:
+    """A result whose error names the edit by its place in the whole group."""
+    error = result.error
+    if error is None or error.param is None or not re.fullmatch(r"edited\[\d+\]", error.param):
+        return result
+    return result.model_copy(update={"error": error.model_copy(update={"param": f"edited[{index}]"})})
+
+
+def _unanswered(error: RewardClientError) -> Reward:
+    """What is known of an edit that nobody judged."""
+    outcome = Outcome.ENGINE_ERROR
+    if error.code in _MASKED_CODES - {Outcome.SCORED.value}:
+        outcome = Outcome(error.code)
+    elif error.status == 429:
+        outcome = Outcome.OVERLOADED
+    elif isinstance(error, DeadlineError) or error.code == "no_answer_in_time":
+        outcome = Outcome.TIMED_OUT
+    detail = ErrorDetail(
+        code=error.code, message=str(error), request_id=error.request_id, retryable=error.retryable, param=error.param
+    )
+    return Reward(outcome=outcome, error=detail)
