@@ -50,6 +50,13 @@ class Pause:
     seconds: float
 
 
+@dataclass(slots=True)
+class Tally:
+    """Tries so far, of all requests of a call."""
+
+    attempts: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class NoResponse:
     """Nothing came back that can be read."""
@@ -108,6 +115,7 @@ def exchange(
     deadline: float,
     group: str = "",
     headers: Mapping[str, str] | None = None,
+    tally: Tally | None = None,
 ) -> Steps[ModelT]:
     """Send a request until it is answered for good.
 
@@ -118,6 +126,7 @@ def exchange(
         deadline: By the session's clock, of all tries and pauses.
         group: Names the group, for the server that has its prefix.
         headers: To send every time.
+        tally: Counts tries.
 
     Raises:
         RewardClientError: What the last try ended in; `DeadlineError` where there was no time for another.
@@ -135,6 +144,8 @@ def exchange(
         if pinned is not None:
             sent["x-expect-identity"] = pinned
         attempts += 1
+        if tally is not None:
+            tally.attempts += 1
         response = yield Send(url, request, sent, within)
         assert response is not None, "a shell answers what it was asked to send"
         try:

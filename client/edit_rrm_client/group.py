@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage
 from edit_rrm.wire import MAX_EDITS, RewardsResponse
-from edit_rrm_client.call import Pause, Session, Steps, exchange
+from edit_rrm_client.call import Pause, Session, Steps, Tally, exchange
 from edit_rrm_client.errors import (
     ApiStatusError,
     AuthenticationError,
@@ -151,7 +151,7 @@ def score(
     done: list[Reward | None] = [None] * len(edited)
     identity: str | None = None
     usage = Usage()
-    attempts = sent = 0
+    sent, tally = 0, Tally()
     failure: RewardClientError | None = None
     pending = list(range(len(edited)))
     while True:
@@ -169,17 +169,15 @@ def score(
         sent += 1
         try:
             reply = yield from exchange(
-                session, RewardsResponse, request, deadline=deadline, group=name, headers=headers
+                session, RewardsResponse, request, deadline=deadline, group=name, headers=headers, tally=tally
             )
-            attempts += 1
             if len(reply.results) != len(some):
                 message = f"{len(reply.results)} results came back for {len(some)} edits; is the URL right?"
-                raise BadResponseError(message, code="bad_response", attempts=1)
+                raise BadResponseError(message, code="bad_response", attempts=tally.attempts)
         except RewardClientError as error:
             if _is_final(error):
                 raise
             failure = error
-            attempts += error.attempts
             for index in pending:
                 done[index] = done[index] or _unanswered(error)
             break
@@ -202,7 +200,7 @@ def score(
     results = tuple(result for result in done if result is not None)
     assert len(results) == len(edited), "every edit has ended"
     found = None if principles is None else tuple(principles)
-    outcome = GroupResult(results, found, identity, usage, attempts, session.clock() - began, failure)
+    outcome = GroupResult(results, found, identity, usage, tally.attempts, session.clock() - began, failure)
     session.counters.ended(result.outcome.value for result in results)
     if on_error == "raise":
         raise_unscored(outcome)

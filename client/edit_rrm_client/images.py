@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -23,6 +24,9 @@ class Tensor(Protocol):
 
     def cpu(self) -> Any:
         """In this machine's memory."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Its parts along the first axis."""
 
 
 ImageInput = Image.Image | npt.NDArray[Any] | Tensor | bytes | str | PathLike[str]

@@ -11,7 +11,13 @@ from edit_rrm_service.engines.base import Completion, EngineError, LabelReading,
 from edit_rrm_service.server import run
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import LoadedJudge
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import FakeEngine, pictures
+
+
+def by_redness(prompt: Prompt) -> str:
+    """A judgement whose score is the red of an edit's first pixel, in tenths: 0 to 10."""
+    red = pictures(prompt)[1].pixels.getpixel((0, 0))[0]  # type: ignore[index]  # a tuple, as edits are RGB
+    return f"1. yes: yes\n2. yes: yes\n3. yes: yes\nverdicts: 1 1 1\n<score>{min(10.0, red / 10.0)}</score>"
 
 
 class Forgetful(FakeEngine):
@@ -30,7 +36,7 @@ class Forgetful(FakeEngine):
 def main(seconds: float) -> int:
     """Serve as the environment says, with an engine that takes this long for every call."""
     card = JudgeCard(name="fake judge")
-    judge = LoadedJudge(Forgetful(seconds=seconds), card, load_prompt_set(card.prompts))
+    judge = LoadedJudge(Forgetful(judgement=by_redness, seconds=seconds), card, load_prompt_set(card.prompts))
     return run(Settings(sentinels="off"), loader=lambda settings: judge)
 
 

@@ -18,13 +18,19 @@ import psutil
 ROOT = Path(__file__).parents[2]
 
 
-class ServiceProcess:
-    """One service on a port of its own."""
+def free_port() -> int:
+    """A port of this machine that nobody has taken."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
-    def __init__(self, command: Sequence[str], log: Path, env: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+
+class ServiceProcess:
+    """One service on a port of its own, or (to come back after a death) on the one given."""
+
+    def __init__(self, command: Sequence[str], log: Path, env: dict[str, str], port: int | None = None) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         settings = {"EDIT_RRM_PORT": str(port), "EDIT_RRM_HOST": "127.0.0.1", **env}
@@ -56,10 +62,12 @@ class ServiceProcess:
 
 
 @contextmanager
-def fake_service(log: Path, *, seconds: float = 0.0, **settings: object) -> Iterator[ServiceProcess]:
-    """A ready service on a fake engine that takes some seconds for every call."""
+def fake_service(
+    log: Path, *, seconds: float = 0.0, port: int | None = None, **settings: object
+) -> Iterator[ServiceProcess]:
+    """A ready service on a fake engine that takes some seconds a call, and scores as `tests.fakes.serve` says."""
     env = {f"EDIT_RRM_{name.upper()}": str(value) for name, value in settings.items()}
-    with _ended(ServiceProcess(["-m", "tests.fakes.serve", str(seconds)], log, env)) as service:
+    with _ended(ServiceProcess(["-m", "tests.fakes.serve", str(seconds)], log, env, port)) as service:
         service.wait_ready()
         yield service
 

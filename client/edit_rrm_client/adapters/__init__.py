@@ -1,0 +1,1 @@
+"""Edit-RRM as the reward of trainers that exist: each module speaks one of them, and imports none."""

@@ -1,0 +1,124 @@
+"""A flat batch of edits, as trainers hold it: grouped for the service, and back in the batch's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edit_rrm.verdicts import Mode, Reward
+from edit_rrm_client.errors import UnscoredError
+from edit_rrm_client.failure_policy import FailureBudget
+from edit_rrm_client.group import Group, GroupResult
+from edit_rrm_client.images import ImageInput, encode_image
+
+
+class Scorer(Protocol):
+    """What is asked of a client; `RewardClient` provides it."""
+
+    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        """Judge groups."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of a batch, in its order."""
+
+    results: tuple[Reward, ...]
+    groups: tuple[tuple[int, ...], ...]
+    """Places in the batch of each group's edits: those of one instruction and source."""
+
+    @cached_property
+    def rewards(self) -> npt.NDArray[np.float32]:
+        """Rewards from 0 to 1, shape (N,); NaN where `mask` is false."""
+        return np.array([np.nan if one.reward is None else one.reward for one in self.results], np.float32)
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which rewards were measured, shape (N,)."""
+        return ~np.isnan(self.rewards)
+
+    def neutral(self) -> npt.NDArray[np.float32]:
+        """Rewards for a trainer that knows no mask: what was not measured gets the mean of what was, in its group.
+
+        GRPO's advantage of such an entry is 0 and that of the others has the right sign and order; only the group's
+        standard deviation is a little smaller. Where nothing of a group was measured, the whole batch's mean stands in,
+        and all its advantages are 0.
+
+        Returns:
+            Finite rewards, shape (N,).
+
+        Raises:
+            UnscoredError: Nothing of the batch was measured: there is nothing to learn from, and no number to give.
+        """
+        if not self.mask.any():
+            error = next(one.error for one in self.results if one.error is not None)
+            failed = UnscoredError(
+                f"none of {len(self.results)} edits was scored; the first: {error.code}: {error.message}",
+                code=error.code,
+                request_id=error.request_id,
+                retryable=error.retryable,
+            )
+            failed.result = GroupResult(self.results)
+            raise failed
+        filled = self.rewards.copy()
+        overall = self.rewards[self.mask].mean()
+        for places in self.groups:
+            members = np.array(places)
+            measured = self.mask[members]
+            mean = self.rewards[members[measured]].mean() if measured.any() else overall
+            filled[members[~measured]] = mean
+        return filled
+
+
+def score_batch(
+    client: Scorer,
+    instructions: Sequence[str],
+    sources: Sequence[ImageInput],
+    edited: Sequence[ImageInput],
+    *,
+    mode: Mode = Mode.THINK,
+    budget: FailureBudget | None = None,
+) -> BatchResult:
+    """Judge a flat batch. Edits of one instruction and source go to the service together, in any order.
+
+    Args:
+        client: Asks the service.
+        instructions: Of each edit, length N.
+        sources: Of each edit, length N; equal ones are sent once.
+        edited: N images, or an array or tensor of them.
+        mode: How principles are verified.
+        budget: Counts what failed, and stops the run where it is too much.
+
+    Raises:
+        ValueError: The lengths differ.
+        FailureBudgetError: Too much failed.
+        RewardClientError: As `RewardClient.score_groups`.
+    """
+    images = list(edited)
+    if not len(instructions) == len(sources) == len(images):
+        raise ValueError(f"{len(instructions)} instructions, {len(sources)} sources and {len(images)} edits")
+    # A trainer repeats one source object for a whole group; each object is encoded once.
+    encoded: dict[int, bytes] = {}
+    for source in sources:
+        if id(source) not in encoded:
+            encoded[id(source)] = encode_image(source)
+    places: dict[tuple[str, bytes], list[int]] = {}
+    for place, (instruction, source) in enumerate(zip(instructions, sources, strict=True)):
+        places.setdefault((instruction, encoded[id(source)]), []).append(place)
+    groups = [
+        Group(instruction, source, [images[place] for place in members])
+        for (instruction, source), members in places.items()
+    ]
+    answers = client.score_groups(groups, mode=mode)
+    if budget is not None:
+        budget.observe(answers)
+    ordered: dict[int, Reward] = {}
+    for members, answer in zip(places.values(), answers, strict=True):
+        ordered.update(zip(members, answer.results, strict=True))
+    results = tuple(ordered[place] for place in range(len(images)))
+    return BatchResult(results, tuple(tuple(members) for members in places.values()))

@@ -1,0 +1,122 @@
+"""Rewards as flow_grpo asks for them, and those who took its interface over: DanceGRPO, DiffusionNFT, Edit-R1.
+
+They call ``fn(images, prompts, metadata)``, where images are (N, C, H, W) in 0 to 1 or (N, H, W, C) in 0 to 255, and
+want one number an image; none of them knows a mask. So what was not measured gets its group's mean, which GRPO turns
+into no advantage (`BatchResult.neutral`), and the mask itself is in the info.
+
+In flow_grpo's ``scripts/train_flux_kontext.py``, in place of ``multi_score``::
+
+    reward_fn = FlowGrpoReward(RewardClient("http://judge:8000", expect_identity="first"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edit_rrm.verdicts import Mode
+from edit_rrm_client.adapters.batch import Scorer, score_batch
+from edit_rrm_client.failure_policy import FailureBudget
+from edit_rrm_client.images import ImageInput, Tensor
+
+SOURCE_KEYS = ("source", "source_image", "ref_image", "image")
+"""Where metadata may have an edit's source, in this order."""
+
+Info = dict[str, Any]
+
+
+class FlowGrpoReward:
+    """In place of ``multi_score``: called with the references, answers by name, ``avg`` being what is trained on."""
+
+    def __init__(self, client: Scorer, *, mode: Mode = Mode.THINK, budget: FailureBudget | None = None) -> None:
+        """Ask by these.
+
+        Args:
+            client: Asks the service; may be shared between threads, as flow_grpo does.
+            mode: How principles are verified.
+            budget: Stops the run where too much fails; the default budget where left out.
+        """
+        self._score = FlowGrpoScore(client, mode=mode, budget=budget)
+
+    def __call__(
+        self,
+        images: Sequence[ImageInput] | Tensor | npt.NDArray[Any],
+        prompts: Sequence[str],
+        metadata: Sequence[Mapping[str, Any]],
+        ref_images: Sequence[ImageInput] | None = None,
+        only_strict: bool = True,
+    ) -> tuple[dict[str, npt.NDArray[np.float32]], Info]:
+        """Judge a batch.
+
+        Args:
+            images: N edits.
+            prompts: Their instructions.
+            metadata: Theirs; has the sources where `ref_images` has not.
+            ref_images: Their sources.
+            only_strict: Is flow_grpo's, for another reward.
+
+        Returns:
+            ``avg`` and ``edit_rrm``, both shape (N,), and the info of `FlowGrpoScore`.
+        """
+        scores, info = self._score(images, prompts, metadata, ref_images)
+        return {"edit_rrm": scores, "avg": scores.copy()}, info
+
+
+class FlowGrpoScore:
+    """One of several rewards: to be named in ``multi_score``'s table, or where a trainer wants ``(scores, info)``."""
+
+    def __init__(self, client: Scorer, *, mode: Mode = Mode.THINK, budget: FailureBudget | None = None) -> None:
+        """As `FlowGrpoReward`."""
+        self._client = client
+        self._mode = mode
+        self._budget = budget or FailureBudget()
+
+    def __call__(
+        self,
+        images: Sequence[ImageInput] | Tensor | npt.NDArray[Any],
+        prompts: Sequence[str],
+        metadata: Sequence[Mapping[str, Any]],
+        ref_images: Sequence[ImageInput] | None = None,
+    ) -> tuple[npt.NDArray[np.float32], Info]:
+        """Judge a batch; arguments as `FlowGrpoReward`'s.
+
+        Returns:
+            Finite rewards, shape (N,); and ``mask`` (N,), which of them were measured, ``outcomes``, and ``results``
+            with verdicts and reasoning.
+
+        Raises:
+            KeyError: There are no sources in the metadata.
+            UnscoredError: Nothing was measured.
+            FailureBudgetError: Too much failed in the last steps.
+        """
+        sources = [source_of(one) for one in metadata] if ref_images is None else list(ref_images)
+        edited = [_clamped(image) for image in images]
+        batch = score_batch(self._client, prompts, sources, edited, mode=self._mode, budget=self._budget)
+        outcomes = [one.outcome.value for one in batch.results]
+        return batch.neutral(), {"mask": batch.mask, "outcomes": outcomes, "results": batch.results}
+
+
+def source_of(metadata: Mapping[str, Any]) -> ImageInput:
+    """The source image in an edit's metadata.
+
+    Raises:
+        KeyError: There is none; the message says where it was looked for.
+    """
+    for key in SOURCE_KEYS:
+        if metadata.get(key) is not None:
+            source: ImageInput = metadata[key]
+            return source
+    raise KeyError(f"no source image in the metadata {sorted(metadata)}: put it under {SOURCE_KEYS[0]!r}")
+
+
+def _clamped(image: ImageInput) -> ImageInput:
+    """flow_grpo clamps what its VAE decoded a little beyond 0 and 1; so is done here."""
+    if hasattr(image, "clamp") and "float" in str(getattr(image, "dtype", "")):
+        clamped: ImageInput = image.clamp(0.0, 1.0)
+        return clamped
+    if isinstance(image, np.ndarray) and np.issubdtype(image.dtype, np.floating):
+        return image.clip(0.0, 1.0)
+    return image
