@@ -160,7 +160,7 @@ def exchange(
             tried.add(url)
         another = away and len(tried) < len(session.servers.urls)
         with session.lock:
-            stranger = not session.met
+            stranger = away and not session.met
             pause = session.retry.pause_s(failure, attempts, session.rng, stranger=stranger)
         if pause is None:
             raise failure

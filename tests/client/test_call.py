@@ -99,6 +99,11 @@ def test_a_server_that_was_never_there_is_given_up_soon_and_one_that_was_is_wait
     assert len(restarted.sent) == 10
 
 
+def test_one_that_takes_connections_and_breaks_them_off_is_there() -> None:
+    wire = Wire(in_turn(*[BROKEN] * 8, GOOD))
+    assert call(wire).results[0].score == 5.0
+
+
 def test_where_there_is_another_server_it_is_asked_at_once() -> None:
     urls = ("http://one", "http://two", "http://three")
     wire = Wire(lambda step: GOOD if step.url == "http://two" else REFUSED, urls=urls)
