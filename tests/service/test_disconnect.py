@@ -10,7 +10,8 @@ import pytest
 
 from edit_rrm_service.engines.base import Prompt
 from tests.fakes.engine import GOOD, FakeEngine, pictures
-from tests.service.running import EDITED, listening, png, post, until
+from tests.service.running import EDITED, eventually, listening, png, post, until
+from tests.service.test_metrics import value
 
 
 @pytest.mark.parametrize("path", ["/v1/reward", "/v1/rewards", "/v1/decompose"])
@@ -34,11 +35,17 @@ async def test_hanging_up_cancels_the_engines_work(path: str) -> None:
 
 
 async def test_another_waiters_work_goes_on() -> None:
-    engine = FakeEngine(seconds=0.4)
-    async with listening(engine) as url, httpx2.AsyncClient(base_url=url) as client:
+    engine = FakeEngine(seconds=1.5)
+    async with listening(engine) as url, httpx2.AsyncClient(base_url=url, timeout=30.0) as client:
         leaving = asyncio.ensure_future(post(client))
         staying = asyncio.ensure_future(post(client))
-        await until(lambda: len(engine.generated) == 1)
+
+        async def both_wait() -> bool:
+            return value((await client.get("/metrics")).text, "edit_rrm_group_size_count") == 2
+
+        await eventually(both_wait)
+        await asyncio.sleep(0.2)  # and have decoded their images
+        assert len(engine.generated) == 1
         leaving.cancel()
         assert (await staying).status_code == 200
         assert engine.decompositions == 1
