@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Callable, Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import httpx2
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Reward
 from edit_rrm.wire import DecomposeResponse, Identity, VerifyResponse
-from edit_rrm_client.call import NoResponse, Pause, Send, Session, Steps, exchange
+from edit_rrm_client.call import ADVICE, NoResponse, Pause, Send, Session, Steps, exchange
 from edit_rrm_client.concurrency import Aimd, Gate
 from edit_rrm_client.errors import ConnectionFailedError
 from edit_rrm_client.group import Group, GroupResult, OnError, Wishes, score
@@ -35,7 +36,6 @@ Priority = Literal["interactive", "training"]
 _SHOWN = 200
 _READY_S = 5.0
 _LOOK_S = 0.2
-_ADVICE = "is the service running there? `edit-rrm serve` starts one"
 
 
 @dataclass
@@ -315,7 +315,7 @@ class AsyncRewardClient:
             if clock() >= deadline:
                 break
             await asyncio.sleep(min(_LOOK_S, max(0.0, deadline - clock())))
-        message = f"{', '.join(self._session.servers.urls)} was not ready within {within:g} s ({last}); {_ADVICE}"
+        message = f"{', '.join(self._session.servers.urls)} was not ready within {within:g} s ({last}); {ADVICE}"
         raise ConnectionFailedError(message, code="not_ready", retryable=True)
 
     def stats(self) -> Stats:
@@ -340,7 +340,9 @@ class AsyncRewardClient:
 
     async def _identified(self, model: type[IdentifiedT], request: HttpRequest, deadline: float) -> IdentifiedT:
         """Exchange a request for an answer that says who judged, and hold it to the pinned identity."""
-        headers = {} if self._priority is None else {"x-priority": self._priority}
+        headers: dict[str, str] = {} if self._priority is None else {"x-priority": self._priority}
+        if request.parts:
+            headers["idempotency-key"] = uuid.uuid4().hex  # one for all tries
         found = await self._take(exchange(self._session, model, request, deadline=deadline, headers=headers))
         if found.identity is not None:
             self._session.check_identity(found.identity)

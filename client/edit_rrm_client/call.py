@@ -30,7 +30,7 @@ from edit_rrm_client.stats import Counters
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_ADVICE = "is the service running there? `edit-rrm serve` starts one"
+ADVICE = "is the service running there? `edit-rrm serve` starts one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _no_response(url: str, response: NoResponse, within: float) -> RewardClientE
     if response.kind == "late":
         message = f"{url} did not answer within {within:g} s"
         return ConnectionFailedError(message, code="no_answer_in_time", retryable=True)
-    message = f"{url} did not answer ({response.reason}); {_ADVICE}"
+    message = f"{url} did not answer ({response.reason}); {ADVICE}"
     return ConnectionFailedError(message, code="connection_failed", retryable=True)
 
 

@@ -67,8 +67,7 @@ class GroupResult:
     @cached_property
     def rewards(self) -> npt.NDArray[np.float32]:
         """Rewards from 0 to 1, shape (N,); NaN where `mask` is false, and never elsewhere."""
-        values = [np.nan if result.reward is None else result.reward for result in self.results]
-        return np.array(values, np.float32)
+        return rewards_of(self.results)
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -205,6 +204,11 @@ def score(
     if on_error == "raise":
         raise_unscored(outcome)
     return outcome
+
+
+def rewards_of(results: Sequence[Reward]) -> npt.NDArray[np.float32]:
+    """Rewards from 0 to 1, shape (N,); NaN where there is none."""
+    return np.array([np.nan if result.reward is None else result.reward for result in results], np.float32)
 
 
 def raise_unscored(result: GroupResult) -> None:

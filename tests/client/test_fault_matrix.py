@@ -84,6 +84,24 @@ def test_seconds_of_refusals_are_waited_out(bad: list[Response]) -> None:
     assert (stats.limit < 8) is (bad[0].status_code == 429), "only being told that there are too many means fewer"
 
 
+def test_tries_of_one_call_share_an_idempotency_key() -> None:
+    keys: list[str] = []
+
+    async def answer(request: Request) -> Response:
+        await request.body()
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) < 3:
+            return error(503, "draining")
+        return Response(scored(5.0).model_dump_json(), media_type="application/json")
+
+    app = Starlette(routes=[Route("/v1/reward", answer, methods=["POST"])])
+    with running(app) as url, RewardClient(url, timeout=30.0) as client:
+        for _ in range(2):
+            client.reward("x", SOURCE, edit(1.0))
+    assert len(keys) == 4
+    assert (len(set(keys[:3])), len(set(keys))) == (1, 2)
+
+
 def test_refusals_that_do_not_end_end_at_the_deadline_in_masks() -> None:
     service = Fickle([error(429, "overloaded", **{"retry-after": "1"})], seconds=60.0)
     with running(service.app()) as url, RewardClient(url, timeout=2.5) as client:

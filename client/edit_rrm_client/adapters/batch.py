@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edit_rrm.verdicts import Mode, Reward
-from edit_rrm_client.errors import UnscoredError
 from edit_rrm_client.failure_policy import FailureBudget
-from edit_rrm_client.group import Group, GroupResult
+from edit_rrm_client.group import Group, GroupResult, raise_unscored, rewards_of
 from edit_rrm_client.images import ImageInput, encode_image
 
 
@@ -35,7 +34,7 @@ class BatchResult:
     @cached_property
     def rewards(self) -> npt.NDArray[np.float32]:
         """Rewards from 0 to 1, shape (N,); NaN where `mask` is false."""
-        return np.array([np.nan if one.reward is None else one.reward for one in self.results], np.float32)
+        return rewards_of(self.results)
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -56,15 +55,7 @@ class BatchResult:
             UnscoredError: Nothing of the batch was measured: there is nothing to learn from, and no number to give.
         """
         if not self.mask.any():
-            error = next(one.error for one in self.results if one.error is not None)
-            failed = UnscoredError(
-                f"none of {len(self.results)} edits was scored; the first: {error.code}: {error.message}",
-                code=error.code,
-                request_id=error.request_id,
-                retryable=error.retryable,
-            )
-            failed.result = GroupResult(self.results)
-            raise failed
+            raise_unscored(GroupResult(self.results))
         filled = self.rewards.copy()
         overall = self.rewards[self.mask].mean()
         for places in self.groups:

@@ -39,7 +39,7 @@ def test_groups_go_together_and_every_edit_comes_back_to_its_place(items: list[t
     assert sorted(place for group in batch.groups for place in group) == list(range(len(items)))
 
     if not batch.mask.any():
-        with pytest.raises(UnscoredError, match="none of"):
+        with pytest.raises(UnscoredError, match="edits were not scored"):
             batch.neutral()
         return
     filled = batch.neutral()
