@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from edit_rrm.verdicts import ErrorDetail, Outcome
+from edit_rrm_service.api.compatibility import openrlhf, unirl
 from edit_rrm_service.api.routes import router
 from edit_rrm_service.auth import KeyRing, load_keys
 from edit_rrm_service.errors import ApiError
@@ -72,11 +73,13 @@ def create_app(
 
     app = FastAPI(title="Edit-RRM", version="1", description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.service = state
-    app.include_router(router)
+    routers = (router, unirl.router, openrlhf.router)
+    for one in routers:
+        app.include_router(one)
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _answer_disconnect)
-    routes = frozenset(route.path for route in router.routes if hasattr(route, "path"))
+    routes = frozenset(route.path for one in routers for route in one.routes if hasattr(route, "path"))
     app.add_middleware(
         EdgeMiddleware,
         metrics=state.metrics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import tomllib
@@ -48,14 +49,34 @@ class KeyRing:
         self._everybody = everybody
 
     def caller(self, header: str | None) -> Caller | None:
-        """Whose key an `Authorization` header carries (RFC 6750); None where it is nobody's."""
+        """Whose key an `Authorization` header carries; None where it is nobody's.
+
+        As a bearer token (RFC 6750); or as the password of any user (RFC 7617), for programs that can only be given a
+        URL: ``http://user:KEY@host``.
+        """
         if not self._callers:
             return self._everybody
-        scheme, _, token = (header or "").partition(" ")
-        presented = hash_key(token.strip())
+        key = _presented(header or "")
+        if key is None:
+            return None
+        presented = hash_key(key)
         # Every key is compared, so that timing tells nothing about which ones exist.
         matches = [caller for digest, caller in self._callers if hmac.compare_digest(presented, digest)]
-        return matches[0] if matches and scheme.lower() == "bearer" else None
+        return matches[0] if matches else None
+
+
+def _presented(header: str) -> str | None:
+    """The key in a header; None where there is none."""
+    scheme, _, token = header.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return token.strip()
+        case "basic":
+            try:
+                return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+            except ValueError:
+                return None
+    return None
 
 
 def hash_key(key: str) -> str:

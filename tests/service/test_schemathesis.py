@@ -22,8 +22,9 @@ from tests.service.running import fake_app, png
 
 load_all_checks()
 
-POSTS = ("POST /v1/decompose", "POST /v1/verify", "POST /v1/reward", "POST /v1/rewards")
-GETS = ("GET /v1/identity", "GET /livez", "GET /startupz", "GET /readyz", "GET /metrics")
+JUDGING = ("/v1/decompose", "/v1/verify", "/v1/reward", "/v1/rewards", "/score", "/get_reward")
+POSTS = tuple(f"POST {path}" for path in JUDGING)
+GETS = ("GET /v1/identity", "GET /livez", "GET /startupz", "GET /readyz", "GET /metrics", "GET /rewards", "GET /health")
 SENT = [(label, mode) for label in POSTS for mode in schemathesis.GenerationMode]
 SENT += [(label, schemathesis.GenerationMode.POSITIVE) for label in GETS]
 

@@ -21,6 +21,7 @@ from edit_rrm_service.callers import Caller
 from edit_rrm_service.errors import ApiError
 
 ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
+AnyModelT = TypeVar("AnyModelT", bound=BaseModel)
 
 _MAX_FIELD_BYTES = 1 << 20
 _FIELDS_AS_JSON = ("principles",)
@@ -86,11 +87,11 @@ async def read_body(
         message = f"{len(edited)} edited images came; at most {max_edits} are accepted here"
         raise ApiError(422, "too_many_edits", message, param="edited")
     checked = validated(model, fields)
-    _check_legible(checked)
+    check_legible(checked)
     return Body(checked, sources[0], tuple(edited))
 
 
-def validated(model: type[ModelT], fields: Mapping[str, Any]) -> ModelT:
+def validated(model: type[AnyModelT], fields: Mapping[str, Any]) -> AnyModelT:
     """Check fields against a request model.
 
     Raises:
@@ -102,8 +103,12 @@ def validated(model: type[ModelT], fields: Mapping[str, Any]) -> ModelT:
         raise _invalid(error) from None
 
 
-def _check_legible(request: DecomposeRequest | RewardRequest | VerifyRequest) -> None:
-    """Refuse text of which nothing would be left in the prompt, such as zero-width spaces."""
+def check_legible(request: DecomposeRequest | RewardRequest | VerifyRequest) -> None:
+    """Refuse text of which nothing would be left in the prompt, such as zero-width spaces.
+
+    Raises:
+        ApiError: 422.
+    """
     texts = {"instruction": request.instruction}
     if not isinstance(request, DecomposeRequest):
         for index, principle in enumerate(request.principles or ()):
@@ -144,7 +149,7 @@ async def _split_form(form: FormData) -> tuple[dict[str, Any], dict[str, list[by
             continue
         text = await _text(name, value)
         if name == "request":
-            found = _object(text, "request")
+            found = json_object(text, "request")
         else:
             found = {name: _json(text, name) if name in _FIELDS_AS_JSON else text}
         again = next((field for field in found if field in fields), None)
@@ -164,19 +169,25 @@ async def _text(name: str, value: UploadFile | str) -> str:
 
 
 def _read_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
-    fields = _object(body, "body")
+    fields = json_object(body, "body")
     images: dict[str, list[bytes]] = {}
     if "source" in fields:
-        images["source"] = [_image(fields.pop("source"), "source", max_image_bytes)]
+        images["source"] = [image_from_base64(fields.pop("source"), "source", max_image_bytes)]
     if "edited" in fields:
         edited = fields.pop("edited")
         listed = edited if isinstance(edited, list) else [edited]
-        images["edited"] = [_image(item, f"edited[{index}]", max_image_bytes) for index, item in enumerate(listed)]
+        images["edited"] = [
+            image_from_base64(item, f"edited[{index}]", max_image_bytes) for index, item in enumerate(listed)
+        ]
     return fields, images
 
 
-def _image(value: object, param: str, max_bytes: int) -> bytes:
-    """Decode base64, as such or in a data URL. What is no base64 becomes no image, which its own item reports."""
+def image_from_base64(value: object, param: str, max_bytes: int) -> bytes:
+    """Decode base64, as such or in a data URL. What is no base64 becomes no image, which its own item reports.
+
+    Raises:
+        ApiError: 422; it is no text.
+    """
     if not isinstance(value, str):
         raise ApiError(422, "invalid_request", f"{param} is an image in base64", param=param)
     if value.startswith("data:"):
@@ -190,7 +201,12 @@ def _image(value: object, param: str, max_bytes: int) -> bytes:
         return b"not base64"
 
 
-def _object(text: bytes | str, param: str) -> dict[str, Any]:
+def json_object(text: bytes | str, param: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ApiError: 400 for what is not JSON, 422 for what is no object.
+    """
     value = _json(text, param)
     if not isinstance(value, dict):
         raise ApiError(422, "invalid_request", f"{param} has to be a JSON object", param=param)
@@ -249,3 +265,24 @@ def body_schema(form: type[BaseModel], as_json: type[BaseModel], *, edits: str |
             "content": {"multipart/form-data": {"schema": schema}, "application/json": {"schema": json_schema}},
         }
     }
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI's `requestBody` for an endpoint that takes JSON alone, of a model that no response mentions.
+
+    Args:
+        model: Not recursive.
+    """
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return inlined(definitions[node["$ref"].rpartition("/")[2]])
+        return {name: inlined(value) for name, value in node.items()}
+
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(schema)}}}}

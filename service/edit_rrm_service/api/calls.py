@@ -22,6 +22,12 @@ from edit_rrm_service.state import ServiceState
 T = TypeVar("T")
 
 
+def state_of(request: Request) -> ServiceState:
+    """The service that a request has come to."""
+    state: ServiceState = request.app.state.service
+    return state
+
+
 def deadline_of(request: Request, state: ServiceState) -> float:
     """Event-loop time by which a request has to be answered, from `X-Deadline-Ms` or the default.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -31,6 +33,46 @@ from edit_rrm_service.judge import Call, GroupResult
 from edit_rrm_service.state import ServiceState
 from edit_rrm_service.work import Work
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that may be read: until when it is worth an answer, and whose it is."""
+
+    deadline: float
+    """Event-loop time."""
+    caller: Caller
+
+
+def entered(request: Request, state: ServiceState, usual: Priority) -> Entry:
+    """Let a request in to be read; what it asks for is admitted later.
+
+    Raises:
+        ApiError: 503 where there is no judge, 409 where it is another than expected and 429 where there is no room.
+    """
+    with _counted(state, 1):
+        state.lifecycle.require_ready()
+        expect_identity(request, state)
+        deadline = deadline_of(request, state)
+        caller = caller_of(request, usual)
+        state.admission.check(caller, remaining_s=_remaining(deadline))
+    return Entry(deadline, caller)
+
+
+async def in_time(entry: Entry, reading: Awaitable[T]) -> T:
+    """Read a body, which counts against the deadline.
+
+    Raises:
+        ApiError: 504 where the body took too long, and what the reading raises.
+    """
+    try:
+        async with asyncio.timeout_at(entry.deadline):
+            return await reading
+    except TimeoutError:
+        message = "the deadline passed before the body had arrived; allow more time, or send smaller images"
+        raise ApiError(504, Outcome.TIMED_OUT.value, message, retryable=True) from None
+
 
 async def received(
     request: Request,
@@ -41,27 +83,15 @@ async def received(
     edits: bool = True,
     usual: Priority = Priority.INTERACTIVE,
 ) -> Asked[ModelT]:
-    """Read a request, with the deadline that reading it counts against.
+    """Read a request of v1.
 
     Raises:
-        ApiError: 503 where there is no judge, 409 where it is another than expected and 429 where there is no room
-            (before anything is read), 504 where the body took too long, and what `read_body` raises.
+        ApiError: What `entered`, `in_time` and `read_body` raise.
     """
-    with _counted(state, 1):
-        state.lifecycle.require_ready()
-        expect_identity(request, state)
-        deadline = deadline_of(request, state)
-        caller = caller_of(request, usual)
-        state.admission.check(caller, remaining_s=_remaining(deadline))
-    try:
-        async with asyncio.timeout_at(deadline):
-            body = await read_body(
-                request, model, max_image_bytes=state.settings.max_image_bytes, max_edits=max_edits, edits=edits
-            )
-    except TimeoutError:
-        message = "the deadline passed before the body had arrived; allow more time, or send smaller images"
-        raise ApiError(504, Outcome.TIMED_OUT.value, message, retryable=True) from None
-    return Asked(body, deadline, caller)
+    entry = entered(request, state, usual)
+    most = state.settings.max_image_bytes
+    reading = read_body(request, model, max_image_bytes=most, max_edits=max_edits, edits=edits)
+    return Asked(await in_time(entry, reading), entry.deadline, entry.caller)
 
 
 async def decomposed(state: ServiceState, asked: Asked[DecomposeRequest], request_id: str) -> DecomposeResponse:

@@ -25,7 +25,7 @@ from edit_rrm.wire import (
 )
 from edit_rrm_service.api.answers import answered
 from edit_rrm_service.api.bodies import Asked, Body, body_schema
-from edit_rrm_service.api.calls import request_id_of
+from edit_rrm_service.api.calls import request_id_of, state_of
 from edit_rrm_service.api.judging import decomposed, judged, judged_one, received
 from edit_rrm_service.callers import Priority
 from edit_rrm_service.lifecycle import Lifecycle, Phase
@@ -48,7 +48,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 )
 async def decompose(request: Request) -> Response:
     """Principles: yes/no questions in three categories that an edit has to meet."""
-    state = _state(request)
+    state = state_of(request)
     asked = await received(request, state, DecomposeRequest, max_edits=0, edits=False)
     return await answered(request, state, asked, lambda: decomposed(state, asked, request_id_of(request)))
 
@@ -62,7 +62,7 @@ async def decompose(request: Request) -> Response:
 )
 async def verify(request: Request) -> Response:
     """Verdicts and reasoning for the principles you send; no score."""
-    state = _state(request)
+    state = state_of(request)
     asked = await received(request, state, VerifyRequest, max_edits=1)
     wishes = RewardRequest(**asked.body.request.model_dump())
     scored = Asked(Body(wishes, asked.body.source, asked.body.edited), asked.deadline, asked.caller)
@@ -91,7 +91,7 @@ async def verify(request: Request) -> Response:
 )
 async def reward(request: Request) -> Response:
     """Score, reward, verdicts and reasoning for one edit; anything but a measured score is an error status."""
-    state = _state(request)
+    state = state_of(request)
     asked = await received(request, state, RewardRequest, max_edits=1)
     return await answered(request, state, asked, lambda: judged_one(request, state, asked))
 
@@ -105,7 +105,7 @@ async def reward(request: Request) -> Response:
 )
 async def rewards(request: Request) -> Response:
     """One result per edit, in order, each with its own outcome; the instruction is decomposed once."""
-    state = _state(request)
+    state = state_of(request)
     most = state.settings.max_edits
     asked = await received(request, state, RewardRequest, max_edits=most, usual=Priority.TRAINING)
 
@@ -126,31 +126,31 @@ async def rewards(request: Request) -> Response:
 @router.get("/v1/identity", response_model=Identity, responses=_ERRORS, summary="What exactly is judging")
 async def identity(request: Request) -> Identity:
     """Weights, prompts, preprocessing and sampling, and the hash over them that every response carries."""
-    return _state(request).identity
+    return state_of(request).identity
 
 
 @router.get("/livez", summary="Is the process alive?")
 async def livez(request: Request) -> Response:
     """200 unless the engine has died: then the process should be replaced."""
-    return _phase_reply(_state(request), lambda life: life.phase is not Phase.DEAD)
+    return _phase_reply(state_of(request), lambda life: life.phase is not Phase.DEAD)
 
 
 @router.get("/startupz", summary="Has the judge been loaded?")
 async def startupz(request: Request) -> Response:
     """200 once the judge has been loaded."""
-    return _phase_reply(_state(request), lambda life: life.started)
+    return _phase_reply(state_of(request), lambda life: life.started)
 
 
 @router.get("/readyz", summary="Does the service take work?")
 async def readyz(request: Request) -> Response:
     """200 while the service takes work."""
-    return _phase_reply(_state(request), lambda life: life.phase is Phase.READY)
+    return _phase_reply(state_of(request), lambda life: life.phase is Phase.READY)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
-    return Response(_state(request).metrics.exposition(), media_type=CONTENT_TYPE)
+    return Response(state_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
 
 
 def _phase_reply(state: ServiceState, good: Callable[[Lifecycle], bool]) -> Response:
@@ -160,8 +160,3 @@ def _phase_reply(state: ServiceState, good: Callable[[Lifecycle], bool]) -> Resp
     if state.store is not None:
         body["redis"] = "up" if state.store.problem is None else f"down: {state.store.problem}"
     return JSONResponse(body, 200 if good(state.lifecycle) else 503)
-
-
-def _state(request: Request) -> ServiceState:
-    state: ServiceState = request.app.state.service
-    return state
