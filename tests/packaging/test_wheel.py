@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.packaging.building import ROOT, tracked
+
 SOURCES = {
     "rrm": "edit_rrm",
     "client": "edit_rrm_client",
@@ -21,27 +19,6 @@ SOURCES = {
 PTH = "_edit_rrm_torchvision.pth"
 
 pytestmark = pytest.mark.slow
-
-
-def tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
-    """Built from a copy of the tracked files, so that nothing of this machine gets in, and nothing is built here."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in tracked():
-        if name.split("/")[0] not in ("docs", "tests", "deploy", "helm", "benchmarks"):
-            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / "tree" / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-index"]
-    command += ["--no-build-isolation", "--no-deps", str(folder / "tree"), "-w", str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    (built,) = folder.glob("edit_rrm-*.whl")
-    return zipfile.Path(built)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Speed, measured: CPU times and ratios, each in one interleaved run."""
