@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -98,9 +98,7 @@ def score_batch(
     for source in sources:
         if id(source) not in encoded:
             encoded[id(source)] = encode_image(source)
-    places: dict[tuple[str, bytes], list[int]] = {}
-    for place, (instruction, source) in enumerate(zip(instructions, sources, strict=True)):
-        places.setdefault((instruction, encoded[id(source)]), []).append(place)
+    places = grouped(instructions, [encoded[id(source)] for source in sources])
     groups = [
         Group(instruction, source, [images[place] for place in members])
         for (instruction, source), members in places.items()
@@ -108,8 +106,20 @@ def score_batch(
     answers = client.score_groups(groups, mode=mode)
     if budget is not None:
         budget.observe(answers)
+    return BatchResult(in_order(places.values(), answers), tuple(tuple(members) for members in places.values()))
+
+
+def grouped(instructions: Sequence[str], sources: Sequence[bytes]) -> dict[tuple[str, bytes], list[int]]:
+    """Places in a batch of the edits of each instruction and source file, in the order of their first edits."""
+    places: dict[tuple[str, bytes], list[int]] = {}
+    for place, key in enumerate(zip(instructions, sources, strict=True)):
+        places.setdefault(key, []).append(place)
+    return places
+
+
+def in_order(places: Iterable[Sequence[int]], answers: Iterable[GroupResult]) -> tuple[Reward, ...]:
+    """Results of groups, put back to the places of their edits in the batch."""
     ordered: dict[int, Reward] = {}
-    for members, answer in zip(places.values(), answers, strict=True):
+    for members, answer in zip(places, answers, strict=True):
         ordered.update(zip(members, answer.results, strict=True))
-    results = tuple(ordered[place] for place in range(len(images)))
-    return BatchResult(results, tuple(tuple(members) for members in places.values()))
+    return tuple(ordered[place] for place in sorted(ordered))

@@ -1,4 +1,4 @@
-"""Rewards as flow_grpo asks for them, and those who took its interface over: DanceGRPO, DiffusionNFT, Edit-R1.
+"""Rewards as flow_grpo asks for them, and those who took its interface over: DiffusionNFT, Edit-R1.
 
 They call ``fn(images, prompts, metadata)``, where images are (N, C, H, W) in 0 to 1 or (N, H, W, C) in 0 to 255, and
 want one number an image; none of them knows a mask. So what was not measured gets its group's mean, which GRPO turns
@@ -7,6 +7,12 @@ into no advantage (`BatchResult.neutral`), and the mask itself is in the info.
 In flow_grpo's ``scripts/train_flux_kontext.py``, in place of ``multi_score``::
 
     reward_fn = FlowGrpoReward(RewardClient("http://judge:8000", expect_identity="first"))
+
+DiffusionNFT passes no references: have its data set put the source into the metadata. DanceGRPO has no such function,
+but scores image by image while it samples: gather ``decoded_image[0]`` there, and score all of them after the loop::
+
+    scores, _ = FlowGrpoScore(client)(decoded, caption, [{}] * len(decoded), sources)
+    all_rewards = torch.from_numpy(scores).to(device)
 """
 
 from __future__ import annotations
@@ -93,7 +99,7 @@ class FlowGrpoScore:
             FailureBudgetError: Too much failed in the last steps.
         """
         sources = [source_of(one) for one in metadata] if ref_images is None else list(ref_images)
-        edited = [_clamped(image) for image in images]
+        edited = [clamped(image) for image in images]
         batch = score_batch(self._client, prompts, sources, edited, mode=self._mode, budget=self._budget)
         outcomes = [one.outcome.value for one in batch.results]
         return batch.neutral(), {"mask": batch.mask, "outcomes": outcomes, "results": batch.results}
@@ -112,8 +118,8 @@ def source_of(metadata: Mapping[str, Any]) -> ImageInput:
     raise KeyError(f"no source image in the metadata {sorted(metadata)}: put it under {SOURCE_KEYS[0]!r}")
 
 
-def _clamped(image: ImageInput) -> ImageInput:
-    """flow_grpo clamps what its VAE decoded a little beyond 0 and 1; so is done here."""
+def clamped(image: ImageInput) -> ImageInput:
+    """An image whose floats are within 0 and 1: what a VAE decodes is a little beyond, and trainers clamp it."""
     if hasattr(image, "clamp") and "float" in str(getattr(image, "dtype", "")):
         clamped: ImageInput = image.clamp(0.0, 1.0)
         return clamped

@@ -4,6 +4,10 @@ TRL takes None for "not measured": such a completion counts in no mean and gets 
 for it. For models that write images, or code and plans that make images: say how a completion becomes the edit. ::
 
     trainer = GRPOTrainer(..., reward_funcs=[TrlReward(client, edited=draw)])
+
+Beside other reward functions, None counts as 0 in TRL's default sum of rewards. Set
+``multi_objective_aggregation="normalize_then_sum"``: then it counts as its group's mean. TRL awaits coroutine functions
+too, but this one is as fast: it sends all groups of a batch at once from the client's own thread.
 """
 
 from __future__ import annotations
