@@ -35,7 +35,17 @@ def references(node: object) -> Iterator[str]:
 
 
 async def test_every_endpoint_is_there(schema: dict[str, Any]) -> None:
-    others = {"/v1/identity", "/livez", "/readyz", "/startupz", "/metrics", "/score", "/rewards", "/health", "/get_reward"}
+    others = {
+        "/v1/identity",
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/metrics",
+        "/score",
+        "/rewards",
+        "/health",
+        "/get_reward",
+    }
     assert set(schema["paths"]) == {*JUDGING, *others}
 
 
