@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edit_rrm_training.commands.cold_start import cold_start_command
+from edit_rrm_training.commands.editor import edit_command, train_editor_command, train_nano_editor_command
 from edit_rrm_training.commands.pairs import eval_pairs
 from edit_rrm_training.commands.shapes import data_shapes
 from edit_rrm_training.commands.train import train_gcpo_command, train_sft_command
@@ -14,10 +15,14 @@ data_app = typer.Typer(help="Make data: the shapes world, SFT sets.", no_args_is
 data_app.command("shapes")(data_shapes)
 data_app.command("cold-start")(cold_start_command)
 
-train_app = typer.Typer(help="Train judges.", no_args_is_help=True, rich_markup_mode=None)
+train_app = typer.Typer(help="Train judges and editors.", no_args_is_help=True, rich_markup_mode=None)
 train_app.command("sft")(train_sft_command)
 train_app.command("gcpo")(train_gcpo_command)
+train_app.command("editor")(train_editor_command)
+train_app.command("nano-editor")(train_nano_editor_command)
 
 eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True, rich_markup_mode=None)
 eval_app.command("verdicts")(eval_verdicts)
 eval_app.command("pairs")(eval_pairs)
+
+__all__ = ["data_app", "edit_command", "eval_app", "train_app"]

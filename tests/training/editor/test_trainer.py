@@ -1,0 +1,203 @@
+"""Runs on the toy policy: they learn, are gone on with as if nothing had been, and stop with the last good state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edit_rrm.verdicts import Mode
+from edit_rrm_client import FailureBudgetError, Group, GroupResult, IdentityChangedError
+from edit_rrm_training.editor.checkpoint import CheckpointError
+from edit_rrm_training.editor.policies.base import Condition
+from edit_rrm_training.editor.scoring import Scorer, Weighted
+from edit_rrm_training.judge.checkpoints import DivergedError
+from tests.training.editor.toy_policy import ToyPolicy
+from tests.training.editor.toy_run import PROMPTS, BlueJudge, Notes, toy_run, weights
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_a_run_learns_and_says_how_it_goes(tmp_path: Path) -> None:
+    notes, judge = Notes(), BlueJudge()
+    assert toy_run(tmp_path, judge, notes, steps=40, save_every=40, evaluation={"every": 20, "count": 2}).run() == 40
+    rewards = [step["reward"] for step in notes.steps]
+    assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.15
+    assert [step["number"] for step in notes.steps] == list(range(40))
+    assert {"group_spread", "masked", "dead_groups", "kl", "clipped", "hidden", "sampling_s"} <= set(notes.steps[0])
+    assert notes.steps[0]["masked"] == 0.0
+    # Evaluated before the first step, on the way and after the last; the held-out measure rises with the reward.
+    assert [number for number, _ in notes.evaluations] == [0, 20, 40]
+    first, last = (found.measures for _, found in (notes.evaluations[0], notes.evaluations[-1]))
+    assert last["judge"] > first["judge"] + 0.15
+    assert last["blue"] > first["blue"] + 0.15
+    # Groups of one prompt, its source sent as it is; nobody was asked about two prompts at once.
+    trained = [group for group in judge.asked if len(group.edited) == 8]
+    assert len(trained) == 40 * 4
+    assert {(group.instruction, group.source) for group in trained} == {(one.instruction, one.file) for one in PROMPTS}
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, staleness: int) -> None:
+    rewards = {"url": "http://toy", "staleness": staleness}
+    whole = toy_run(tmp_path / "whole", BlueJudge(), Notes(), rewards=rewards)
+    assert whole.run() == 6
+    killed = toy_run(tmp_path / "killed", _DiesAfter(4 * 4), Notes(), rewards=rewards)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run()
+    notes = Notes()
+    resumed = toy_run(tmp_path / "killed", BlueJudge(), notes, rewards=rewards)
+    assert resumed.run() == 6
+    assert [step["number"] for step in notes.steps] == [3, 4, 5]
+    assert torch.equal(weights(resumed), weights(whole))
+    assert notes.evaluations[-1][1].measures == pytest.approx(notes.evaluations[-1][1].measures)
+    again = Notes()
+    assert toy_run(tmp_path / "killed", BlueJudge(), again, rewards=rewards).run() == 6
+    assert again.steps == []
+
+
+class _DiesAfter(BlueJudge):
+    """A judge with which the process dies, after so many groups of training."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self._left = groups
+
+    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        self._left -= sum(len(group.edited) > 1 for group in groups)
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return super().score_groups(groups, mode=mode)
+
+
+def test_what_was_not_measured_is_masked_and_too_much_of_it_stops_the_run(tmp_path: Path) -> None:
+    notes = Notes()
+    toy_run(tmp_path / "few", BlueJudge(failing=0.2), notes, steps=20).run()
+    assert 0.05 < np.mean([step["masked"] for step in notes.steps]) < 0.4
+    rewards = [step["reward"] for step in notes.steps]
+    assert np.mean(rewards[-4:]) > np.mean(rewards[:4])
+    with pytest.raises(FailureBudgetError, match="edits were not scored"):
+        toy_run(tmp_path / "many", BlueJudge(failing=0.9), Notes(), steps=100, save_every=100).run()
+
+
+def test_another_judge_than_the_runs_is_refused(tmp_path: Path) -> None:
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=3).run()
+    with pytest.raises(IdentityChangedError, match="red is judging, and the run began with blue"):
+        toy_run(tmp_path, BlueJudge(), Notes(), identity="red").run()
+
+
+def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
+    class Terminates(BlueJudge):
+        def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+            if len(self.asked) == 2 + 2 * 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().score_groups(groups, mode=mode)
+
+    notes = Notes()
+    assert toy_run(tmp_path, Terminates(), notes, steps=50, save_every=50).run() == 3
+    more = Notes()
+    assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50).run() == 5
+    assert [step["number"] for step in notes.steps + more.steps] == list(range(5))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class _Overflows(ToyPolicy):
+    """A policy that says what is no number from some pass on."""
+
+    def __init__(self, passes: int) -> None:
+        super().__init__()
+        self._left = passes
+
+    def velocity(self, latents: torch.Tensor, time: float, condition: Condition) -> torch.Tensor:
+        self._left -= 1
+        return super().velocity(latents, time, condition) * (float("nan") if self._left < 0 else 1.0)
+
+
+def test_nan_stops_the_run_and_is_never_saved(tmp_path: Path) -> None:
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=2, save_every=1).run()
+    broken = toy_run(tmp_path, BlueJudge(), Notes(), steps=9, save_every=1, policy=_Overflows(60))
+    with pytest.raises(DivergedError, match="the step was not made"):
+        broken.run()
+    resumed = toy_run(tmp_path, BlueJudge(), Notes(), steps=9, save_every=1)
+    assert resumed.run() == 9
+    assert weights(resumed).isfinite().all()
+
+
+def test_checkpoints_are_whole_and_few(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=5, save_every=1, keep=2).run()
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-4", "checkpoint-5"]
+    # One that was killed while it was written does not count, nor does one that lost its end.
+    (folder / "checkpoint-9.partial").mkdir()
+    (folder / "checkpoint-8").mkdir()
+    notes = Notes()
+    toy_run(tmp_path, BlueJudge(), notes, steps=6, save_every=1, keep=2).run()
+    assert [step["number"] for step in notes.steps] == [5]
+
+
+def test_a_full_disk_says_which_checkpoint_is_whole(tmp_path: Path) -> None:
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=2, save_every=1).run()
+    (tmp_path / "checkpoints" / "checkpoint-3.partial").write_text("in the way")
+    run = toy_run(tmp_path, BlueJudge(), Notes(), steps=4, save_every=1)
+    with pytest.raises(CheckpointError, match=r"step 3 could not be written.*the last whole one is .*checkpoint-2"):
+        run.run()
+
+
+def test_scoring_hides_behind_sampling(tmp_path: Path) -> None:
+    """A judge that takes a while is not waited for while there is something to draw."""
+
+    class Slow(BlueJudge):
+        def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+            time.sleep(0.15)
+            return super().score_groups(groups, mode=mode)
+
+    waited = {}
+    for staleness in (0, 1):
+        notes = Notes()
+        rewards = {"url": "http://toy", "staleness": staleness, "in_flight": 1}
+        run = toy_run(tmp_path / str(staleness), Slow(), notes, steps=5, save_every=5, rewards=rewards)
+        run.run()
+        waited[staleness] = [step["waited_s"] for step in notes.steps]
+    assert min(waited[0]) > 0.0
+    # One step late, the judge has had the time of a whole step.
+    assert sum(waited[1]) < sum(waited[0])
+
+
+def test_other_rewards_are_added_and_what_was_not_measured_stays_masked() -> None:
+    half = Weighted("half", 0.5, lambda prompt, edits: np.ones(len(edits), np.float32))
+    scorer = Scorer(BlueJudge(failing=0.5), extras=[half])
+    edits = [Image.new("RGB", (4, 4), (0, 0, shade)) for shade in range(0, 250, 25)]
+    (found,) = scorer.collect([scorer.submit(PROMPTS[0], edits)])
+    assert 0 < found.mask.sum() < 10
+    assert (np.isnan(found.rewards) == ~found.mask).all()
+    assert found.rewards[found.mask] == pytest.approx(found.result.rewards[found.mask] + 0.5)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
+    found = {}
+    for count in (1, 2):
+        out = tmp_path / str(count)
+        out.mkdir()
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+        command += [str(Path(__file__).parent / "toy_run.py"), str(out)]
+        environment: dict[str, Any] = os.environ | {
+            "ACCELERATE_USE_CPU": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *(ROOT / name for name in ("rrm", "client", "training"))])),
+        }
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr[-3_000:]
+        processes, found[count] = torch.load(out / "weights.pt")
+        assert processes == count
+    assert torch.allclose(found[1], found[2], atol=1e-6)

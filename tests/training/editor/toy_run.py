@@ -1,0 +1,134 @@
+"""A whole run on the toy policy: real trainer, learner, checkpoints and accelerate; the judge likes blue."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from PIL import Image
+
+from edit_rrm.verdicts import Mode, Outcome
+from edit_rrm_client import Group, GroupResult
+from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.learner import Learner
+from edit_rrm_training.editor.prompts import Prompt
+from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.scoring import Scorer
+from edit_rrm_training.editor.trainer import EditorTrainer, Evaluated
+from tests.client.steps import scored, unscored
+from tests.training.editor.toy_policy import ToyPolicy
+
+PROMPTS = [
+    Prompt(instruction, Image.new("RGB", (8, 8), colour), f"{instruction} {colour}")
+    for instruction in ("make it", "make it blue")
+    for colour in ("red", "white")
+]
+
+
+class BlueJudge:
+    """The bluer, the better; measures nothing of a share of edits, chosen by their colour and nothing else."""
+
+    def __init__(self, failing: float = 0.0) -> None:
+        self._failing = failing
+        self.asked: list[Group] = []
+
+    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        self.asked += groups
+        return [GroupResult(tuple(self._judged(image) for image in group.edited)) for group in groups]
+
+    def _judged(self, image: Any) -> Any:
+        pixel = Image.Image.getpixel(image, (0, 0))
+        assert isinstance(pixel, tuple)
+        if (sum(pixel) * 7919 % 1_000) / 1_000.0 < self._failing:
+            return unscored(Outcome.TIMED_OUT, retryable=True)
+        return scored(pixel[2] / 25.5)
+
+
+class Notes:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[dict[str, float]] = []
+        self.evaluations: list[tuple[int, Evaluated]] = []
+
+    def step(self, number: int, values: dict[str, float]) -> None:
+        self.steps.append({"number": number, **values})
+
+    def evaluated(self, number: int, found: Evaluated) -> None:
+        self.evaluations.append((number, found))
+
+
+def recipe(**fields: Any) -> EditorRecipe:
+    values: dict[str, Any] = {
+        "policy": {"kind": "flux-kontext", "model": "toy", "lora": None},
+        "prompts": "toy",
+        "rewards": {"url": "http://toy"},
+        "sampling": {"sampler": "sde", "steps": 4, "noise_level": 0.7, "batch": 4},
+        "evaluation": {"every": 5, "count": 2, "steps": 4},
+        "steps": 6,
+        "group_size": 8,
+        "groups": 4,
+        "updates": 2,
+        "micro_batch": 4,
+        "clip": 0.2,
+        "kl": 0.0,
+        "learning_rate": 5e-3,
+        "ema_every": 2,
+        "save_every": 3,
+    }
+    return EditorRecipe.model_validate(values | fields)
+
+
+def toy_run(
+    folder: Path,
+    judge: Any,
+    notes: Notes,
+    *,
+    identity: str = "blue",
+    policy: ToyPolicy | None = None,
+    **fields: Any,
+) -> EditorTrainer:
+    """Put a run together, as `edit-rrm train editor` does with a real policy."""
+    made, accelerator, policy = recipe(**fields), Accelerator(cpu=True), policy or ToyPolicy()
+    optimizer = torch.optim.AdamW(policy.trained.parameters(), lr=made.learning_rate, weight_decay=0.0)
+    module, optimizer = accelerator.prepare(policy.trained, optimizer)
+    policy.use(module)
+    average = EMAModel(policy.trained.parameters(), decay=made.ema)
+    accelerator.register_for_checkpointing(average)
+    return EditorTrainer(
+        made,
+        policy=policy,
+        learner=Learner(policy, optimizer, accelerator, made.objective, micro_batch=made.micro_batch),
+        scorer=Scorer(judge),
+        prompts=PROMPTS,
+        checkpoints=Checkpoints(accelerator, folder / "checkpoints", keep=made.keep),
+        accelerator=accelerator,
+        watcher=notes,
+        average=average,
+        evaluation=PROMPTS[:2],
+        measure=lambda prompt, index, edit: {"blue": float(np.asarray(edit)[..., 2].mean()) / 255.0},
+        identity=identity,
+    )
+
+
+def weights(run: EditorTrainer) -> torch.Tensor:
+    """All that is trained, as one vector."""
+    return torch.nn.utils.parameters_to_vector(run._policy.trained.parameters()).detach().clone()
+
+
+def main(out: str) -> None:
+    """One run, once for each rank; the first writes down what it trained."""
+    run = toy_run(Path(out), BlueJudge(), Notes(), steps=4)
+    run.run()
+    if run._accelerator.is_main_process:
+        torch.save((run._accelerator.num_processes, weights(run)), Path(out) / "weights.pt")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,109 @@
+"""`edit-rrm train editor` and `edit-rrm edit`. Heavy imports happen inside, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edit_rrm_training.commands.terminal import fail
+
+
+def train_editor_command(
+    config: Annotated[Path, typer.Option(help="The run's YAML file; examples/editor/ has some.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, pictures and the finished editor (OUT/editor).")],
+    url: Annotated[list[str] | None, typer.Option(help="The service; overrides the file's. May be repeated.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Override the file's number of steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Override the file's seed.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in OUT instead of resuming it.")] = False,
+) -> None:
+    """Train an editing model by GRPO on the rewards of a running service; run again to resume.
+
+    \b
+    The small editor of the shapes world, on a CPU, beside a service (`edit-rrm serve`):
+        edit-rrm train editor --config examples/editor/nano.yaml --out build/editor
+
+    \b
+    FLUX.1-Kontext on 8 GPUs, with the judge elsewhere:
+        accelerate launch --num_processes 8 "$(which edit-rrm)" train editor \\
+            --config examples/editor/flux-kontext.yaml --url http://judge:8000 --out runs/kontext
+    """
+    from edit_rrm_client import RewardClientError
+    from edit_rrm_training.editor.recipe import RecipeError, load_editor_recipe
+    from edit_rrm_training.judge.checkpoints import DivergedError
+
+    overrides: dict[str, Any] = {
+        name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None
+    }
+    try:
+        recipe = load_editor_recipe(config, **overrides)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint="--config") from None
+    if url:
+        recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": tuple(url)})})
+    from edit_rrm_training.editor.run import train_editor
+
+    try:
+        finished = train_editor(recipe, out, resume=not fresh, say=typer.echo)
+    except (RewardClientError, OSError, ValueError, DivergedError) as error:
+        fail(str(error))
+    if finished.editor is None:
+        typer.echo(f"stopped after {finished.steps} of {recipe.steps} steps; run the same command again to go on")
+        raise SystemExit(143)
+    typer.echo(f"editor: {finished.editor}")
+
+
+def train_nano_editor_command(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and the pipeline (OUT/pipeline).")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Override the steps of flow matching.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, data and noise.")] = 0,
+) -> None:
+    """Pre-train nano-editor, the small FLUX.1-Kontext of the shapes world; run again to resume.
+
+    \b
+        edit-rrm train nano-editor --out build/nano-editor
+    """
+    from dataclasses import replace
+
+    from edit_rrm_training.editor.nano.pretrain import NanoEditorRecipe, pretrain
+    from edit_rrm_training.judge.checkpoints import DivergedError
+
+    recipe = NanoEditorRecipe(seed=seed)
+    try:
+        folder = pretrain(recipe if steps is None else replace(recipe, steps=steps), out)
+    except (OSError, ValueError, DivergedError) as error:
+        fail(str(error))
+    typer.echo(f"pipeline: {folder}")
+
+
+def edit_command(
+    model: Annotated[Path, typer.Option(help="An editor's folder: OUT/editor of `train editor`.")],
+    source: Annotated[Path, typer.Option("--source", "-s", help="The picture to edit.")],
+    instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("edited.png"),
+    count: Annotated[int, typer.Option(min=1, max=64, help="Edits to make; further ones get a number.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 28,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+) -> None:
+    """Edit a picture with an editing model that was trained here.
+
+    \b
+        edit-rrm edit --model build/editor/editor -s source.png -i "make the red star blue"
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from edit_rrm_training.editor.edit import EditorError, load_editor, make_edits
+
+    if not source.is_file():
+        raise typer.BadParameter(f"{source} is not a file", param_hint="--source")
+    try:
+        with Image.open(source) as image:
+            image.load()
+            edits = make_edits(load_editor(model), image, instruction, count=count, steps=steps, seed=seed)
+    except (EditorError, UnidentifiedImageError, OSError, ValueError) as error:
+        fail(str(error))
+    for number, edit in enumerate(edits):
+        path = out if number == 0 else out.with_stem(f"{out.stem}-{number}")
+        edit.save(path)
+        typer.echo(str(path))

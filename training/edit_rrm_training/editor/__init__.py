@@ -1,0 +1,1 @@
+"""Editing models, trained by GRPO on the rewards of a service."""

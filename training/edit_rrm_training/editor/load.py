@@ -1,0 +1,88 @@
+"""Editing models loaded as a recipe says: pipeline, adapter, and how the frozen model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from edit_rrm_training.editor.policies.base import EditPolicy
+from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
+from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
+from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
+    """A diffusers pipeline, frozen.
+
+    Raises:
+        OSError: There is no such model.
+    """
+    from diffusers import FluxKontextPipeline, QwenImageEditPlusPipeline
+
+    kind = FluxKontextPipeline if recipe.kind == "flux-kontext" else QwenImageEditPlusPipeline
+    try:
+        pipeline = kind.from_pretrained(recipe.model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
+    except (OSError, ValueError) as error:
+        raise OSError(f"policy.model: {recipe.model} cannot be loaded as a {kind.__name__}: {error}") from error
+    pipeline.to(device)
+    for component in pipeline.components.values():
+        if isinstance(component, nn.Module):
+            component.requires_grad_(False).eval()
+    return pipeline
+
+
+def policy_of(recipe: PolicyRecipe, pipeline: Any) -> EditPolicy:
+    """A pipeline as a policy."""
+    settings: dict[str, Any] = {"max_pixels": recipe.max_pixels, "fit": recipe.fit}
+    settings |= {} if recipe.guidance is None else {"guidance": recipe.guidance}
+    settings |= {} if recipe.text_tokens is None else {"text_tokens": recipe.text_tokens}
+    if recipe.kind == "flux-kontext":
+        return FluxKontextPolicy(pipeline, **settings)
+    return QwenImageEditPolicy(pipeline, **settings)
+
+
+def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
+    """Give the transformer its adapter, or thaw it; what is trained is held in fp32.
+
+    Raises:
+        ValueError: The adapter's targets are no layers of the transformer.
+    """
+    transformer = pipeline.transformer
+    if recipe.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    if recipe.lora is None:
+        transformer.requires_grad_(True)
+    else:
+        _add_adapter(transformer, recipe.lora)
+    trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.data = parameter.data.float()
+    return trained
+
+
+@contextmanager
+def without_adapter(transformer: Any) -> Iterator[None]:
+    """The frozen model, for as long as a context lasts."""
+    transformer.disable_adapters()
+    try:
+        yield
+    finally:
+        transformer.enable_adapters()
+
+
+def _add_adapter(transformer: Any, recipe: LoraRecipe) -> None:
+    from peft import LoraConfig
+
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, init_lora_weights="gaussian", target_modules=list(recipe.targets)
+    )
+    try:
+        transformer.add_adapter(config)
+    except ValueError as error:
+        raise ValueError(f"policy.lora.targets: {str(error).splitlines()[0]}") from None

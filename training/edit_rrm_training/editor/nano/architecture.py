@@ -1,0 +1,129 @@
+"""nano-editor's parts: the classes of FLUX.1-Kontext, a thousandth of their size, with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import torch
+
+TEXT_TOKENS: Final = 16
+"""Tokens of every instruction, padding included: no phrasing of the tasks is longer."""
+SIDE: Final = 96
+"""Pixels of a padded picture's side: the shapes world's 84, and what makes it a multiple of 16."""
+
+_WIDTH, _HEADS, _TEXT = 192, 6, 64
+_LATENT_CHANNELS = 16
+
+
+def build_pipeline(texts: Iterable[str], seed: int = 0) -> Any:
+    """A `FluxKontextPipeline` with random weights.
+
+    Args:
+        texts: Instructions; their words become the tokenizers' vocabulary.
+        seed: Of the weights.
+    """
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        FluxKontextPipeline,
+        FluxTransformer2DModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+    torch.manual_seed(seed)
+    words = sorted({word for text in texts for word in text.lower().split()})
+    clip, t5 = _clip_tokenizer(words), _t5_tokenizer(words)
+    vae = AutoencoderKL(
+        block_out_channels=(16, 32, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=_LATENT_CHANNELS,
+        norm_num_groups=8,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+        shift_factor=0.0,
+    )
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=4 * _LATENT_CHANNELS,
+        num_layers=2,
+        num_single_layers=4,
+        attention_head_dim=_WIDTH // _HEADS,
+        num_attention_heads=_HEADS,
+        joint_attention_dim=_TEXT,
+        pooled_projection_dim=_TEXT,
+        guidance_embeds=False,
+        axes_dims_rope=(8, 12, 12),
+    )
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(clip),
+            hidden_size=_TEXT,
+            intermediate_size=2 * _TEXT,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            max_position_embeddings=TEXT_TOKENS,
+            projection_dim=_TEXT,
+            bos_token_id=clip.bos_token_id,
+            eos_token_id=clip.eos_token_id,
+            pad_token_id=clip.pad_token_id,
+        )
+    )
+    text_encoder_2 = T5EncoderModel(
+        T5Config(
+            vocab_size=len(t5),
+            d_model=_TEXT,
+            d_kv=_TEXT // 4,
+            d_ff=2 * _TEXT,
+            num_layers=2,
+            num_heads=4,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
+            tie_word_embeddings=False,
+        )
+    )
+    return FluxKontextPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=clip,
+        text_encoder_2=text_encoder_2,
+        tokenizer_2=t5,
+        transformer=transformer,
+    )
+
+
+def _clip_tokenizer(words: list[str]) -> Any:
+    """CLIP's tokenizer with a token for each word, made of its letters by merges, and one for each character."""
+    from transformers import CLIPTokenizer
+
+    letters = sorted({letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789,.;'-"))
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            merge = parts[0], parts[1]
+            if merge not in merges:
+                merges.append(merge)
+                pieces.append("".join(merge))
+            parts[:2] = ["".join(merge)]
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys([*special, *pieces]))}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TEXT_TOKENS)
+
+
+def _t5_tokenizer(words: list[str]) -> Any:
+    """T5's tokenizer with a token for each word, and one for each character."""
+    from transformers import T5Tokenizer
+
+    letters = sorted({letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789,.;'-"))
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -4.0)]
+    pieces += [(f"▁{word}", -1.0) for word in words]
+    known = {piece for piece, _ in pieces}
+    pieces += [(letter, -8.0) for letter in letters if letter not in known]
+    return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=TEXT_TOKENS)

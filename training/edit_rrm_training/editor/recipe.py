@@ -1,0 +1,201 @@
+"""The recipe of a GRPO run on an editing model: what the paper states, and Flow-GRPO's numbers where it states none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edit_rrm.verdicts import Mode
+from edit_rrm_client.failure_policy import FailurePolicy
+from edit_rrm_training.editor.advantages import Spread
+from edit_rrm_training.editor.grpo import Objective
+from edit_rrm_training.editor.policies.fitting import Fit
+from edit_rrm_training.editor.sde import SamplerName
+
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the field, and what it may be."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraRecipe(_Strict):
+    """An adapter, of which alone is trained and saved."""
+
+    rank: Count = 64
+    alpha: Count = 128
+    targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj")
+    """Names of the layers that get one: the attention's."""
+
+
+class PolicyRecipe(_Strict):
+    """The editing model."""
+
+    kind: Literal["flux-kontext", "qwen-image-edit"]
+    model: str
+    """A folder or a hub's name of a diffusers pipeline."""
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of what is frozen, and of the passes; what is trained is held in fp32."""
+    guidance: float | None = None
+    """Null takes the model's usual one: 2.5 for FLUX.1-Kontext, 4 for Qwen-Image-Edit."""
+    max_pixels: Count = 512 * 512
+    text_tokens: Count | None = None
+    """Null takes the model's usual number: 512, and 1,024."""
+    fit: Fit = "resize"
+    lora: LoraRecipe | None = LoraRecipe()
+    """Null trains the whole transformer."""
+    gradient_checkpointing: bool = False
+
+
+class SamplingRecipe(_Strict):
+    """How rollouts are drawn."""
+
+    sampler: SamplerName = "sde"
+    steps: Count = 6
+    noise_level: float = Field(default=0.9, ge=0.0)
+    window: Count | None = None
+    """Draw, and learn, in so many steps only, at a place that is drawn anew for every step of training
+    (Flow-GRPO-Fast); null for all of them."""
+    batch: Count = 24
+    """Edits drawn at a time."""
+
+
+class RewardRecipe(_Strict):
+    """Where rewards come from."""
+
+    url: str | tuple[str, ...]
+    """Of the service, or its replicas."""
+    api_key_env: str = "EDIT_RRM_API_KEY"
+    """Environment variable that holds the key, where the service wants one."""
+    mode: Mode = Mode.THINK
+    timeout: Positive = 900.0
+    """Seconds that a group may take with all its tries: a service that is away for less only slows the run."""
+    no_edit: float = Field(default=0.0, ge=0.0)
+    """Weight of a penalty of -1 for edits that are their sources."""
+    min_valid: Annotated[int, Field(ge=2)] = 2
+    max_failed: float = Field(default=0.25, ge=0.0, le=1.0)
+    staleness: Literal[0, 1] = 0
+    """1: groups are judged while the next step's are drawn and learnt from one step late."""
+    in_flight: Count = 8
+    """Groups that the service has at a time."""
+
+    @property
+    def failures(self) -> FailurePolicy:
+        """What is done about edits that were not measured."""
+        return FailurePolicy(min_valid=self.min_valid, max_failed=self.max_failed)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key, if there is one."""
+        return os.environ.get(self.api_key_env) or None
+
+
+class EvaluationRecipe(_Strict):
+    """What is looked at on the way: edits without noise, by the averaged weights."""
+
+    prompts: str | None = None
+    """As the run's own; null evaluates nothing."""
+    count: Count = 32
+    every: Count = 20
+    """Steps."""
+    steps: Count = 28
+    """Of a trajectory."""
+
+
+class EditorRecipe(_Strict):
+    """Everything that decides what a run does, apart from where it writes."""
+
+    policy: PolicyRecipe
+    prompts: str
+    """`shapes:SPLIT`, or a JSON-lines file of instructions and sources."""
+    rewards: RewardRecipe
+    sampling: SamplingRecipe = SamplingRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    steps: Count = 500
+    group_size: Annotated[int, Field(ge=2)] = 24
+    """G: edits of one prompt (paper, section 4.3)."""
+    groups: Count = 48
+    """Prompts of a step, over all devices."""
+    updates: Count = 2
+    """Optimiser steps on the rollouts of a step."""
+    micro_batch: Count = 8
+    """Edits of one forward and backward pass."""
+    spread: Spread = "group"
+    clip: Positive = 1e-4
+    kl: float = Field(default=0.04, ge=0.0)
+    """Weight of the KL to the frozen model (paper, section 4.3)."""
+    max_advantage: Positive = 5.0
+    guard: bool = False
+    """Normalise ratios as GRPO-Guard does."""
+    learning_rate: Positive = 3e-4
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    max_grad_norm: Positive = 1.0
+    ema: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """Decay of the averaged weights, which are evaluated and kept."""
+    ema_every: Count = 8
+    """Updates between two averages."""
+    seed: int = 0
+    save_every: Count = 20
+    keep: Count = 2
+    """Checkpoints that are kept."""
+    report_to: tuple[Literal["tensorboard", "wandb"], ...] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.groups % self.updates:
+            raise ValueError(f"groups ({self.groups}) has to be a multiple of updates ({self.updates})")
+        if self.sampling.window is not None and self.sampling.window > self.sampling.steps:
+            raise ValueError("sampling.window is longer than sampling.steps")
+        if self.sampling.sampler == "ode" or self.sampling.noise_level == 0.0:
+            raise ValueError(
+                "rollouts without noise have no density to learn from: sampler sde or cps, noise_level > 0"
+            )
+        if self.kl > 0.0 and self.policy.lora is None:
+            raise ValueError("a KL needs the frozen model: train an adapter (policy.lora), or set kl: 0")
+        if self.rewards.min_valid > self.group_size:
+            raise ValueError("rewards.min_valid is more than group_size: every group would be dropped")
+        return self
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimised."""
+        return Objective(clip=self.clip, kl=self.kl, max_advantage=self.max_advantage, guard=self.guard)
+
+
+def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:
+    """Read a recipe from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Fields to set whatever the file says.
+
+    Raises:
+        RecipeError: The file cannot be read, or a field is unknown or not what it should be.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} is no mapping of fields to values")
+    try:
+        return EditorRecipe.model_validate({**values, **overrides})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            reason = "there is no such field"
+        raise RecipeError(f"{path}: {f'{where}: ' if where else ''}{reason}") from None

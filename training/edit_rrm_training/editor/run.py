@@ -1,0 +1,184 @@
+"""A GRPO run put together: service, prompts, model, and the trainer over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edit_rrm_client import FailureBudget, RewardClient
+from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.learner import Learner
+from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
+from edit_rrm_training.editor.prompts import Prompts, load_prompts
+from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.scoring import Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.trainer import EditorTrainer, Measure
+from edit_rrm_training.editor.watch import RunWatcher
+from edit_rrm_training.judge.devices import cpu_only
+from edit_rrm_training.judge.run_folder import claim
+
+EDITOR_FILE = "edit_rrm_editor.json"
+_REACHED_S = 30.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run has left."""
+
+    steps: int
+    """That are done."""
+    editor: Path | None
+    """Folder of the trained editor; None where the run was stopped before its last step."""
+
+
+def train_editor(
+    recipe: EditorRecipe,
+    output: Path,
+    *,
+    resume: bool = True,
+    measure: Measure | None = None,
+    say: Callable[[str], None] = print,
+) -> Finished:
+    """Train an editing model on the rewards of a service.
+
+    Args:
+        recipe: What to do.
+        output: Folder for checkpoints, the log, pictures and the finished editor (`output / "editor"`).
+        resume: Go on from the newest checkpoint there; else delete that run.
+        measure: A held-out measure of evaluation edits.
+        say: Is told what people may want to know.
+
+    Raises:
+        RewardClientError: The service is not there, or wants another key: before anything is loaded.
+        PromptsError: The prompts cannot be used: likewise.
+        ValueError: `output` holds another run, or the model does not fit the recipe.
+        OSError: The model is not there, or the output cannot be written.
+        DivergedError: The gradient became no number; the last checkpoint is good.
+    """
+    rewards = recipe.rewards
+    with RewardClient(
+        rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
+    ) as client:
+        return _train(recipe, output, client, resume=resume, measure=measure, say=say)
+
+
+def _train(
+    recipe: EditorRecipe,
+    output: Path,
+    client: RewardClient,
+    *,
+    resume: bool,
+    measure: Measure | None,
+    say: Callable[[str], None],
+) -> Finished:
+    from accelerate import Accelerator
+    from diffusers.training_utils import EMAModel
+
+    identity = client.identity(timeout=_REACHED_S).identity
+    prompts = load_prompts(recipe.prompts)
+    evaluation = _evaluation(recipe)
+    facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
+    claim(output, {"stage": "editor", **facts}, resume=resume)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
+        log_with=list(recipe.report_to) or None,
+        project_dir=str(output),
+        cpu=cpu_only(),
+    )
+    accelerator.init_trackers("edit-rrm")
+    pipeline = load_pipeline(recipe.policy, accelerator.device)
+    trained = make_trainable(recipe.policy, pipeline)
+    policy = policy_of(recipe.policy, pipeline)
+    transformer = pipeline.transformer
+    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    module, optimizer = accelerator.prepare(transformer, optimizer)
+    policy.use(module)
+    average = _Trained(EMAModel(trained, decay=recipe.ema), trained)
+    accelerator.register_for_checkpointing(average.model)
+    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
+    scorer = Scorer(
+        client,
+        mode=recipe.rewards.mode,
+        extras=extras,
+        budget=FailureBudget(recipe.rewards.failures),
+        in_flight=recipe.rewards.in_flight,
+    )
+    learner = Learner(
+        policy,
+        optimizer,
+        accelerator,
+        recipe.objective,
+        reference=None if recipe.policy.lora is None else partial(without_adapter, transformer),
+        micro_batch=recipe.micro_batch,
+        max_grad_norm=recipe.max_grad_norm,
+    )
+    trainer = EditorTrainer(
+        recipe,
+        policy=policy,
+        learner=learner,
+        scorer=scorer,
+        prompts=prompts,
+        checkpoints=Checkpoints(accelerator, output / "checkpoints", keep=recipe.keep),
+        accelerator=accelerator,
+        watcher=RunWatcher(output, accelerator, steps=recipe.steps, say=say),
+        average=average,
+        evaluation=evaluation,
+        measure=measure,
+        identity=identity,
+    )
+    try:
+        done = trainer.run()
+    finally:
+        scorer.close()
+        accelerator.end_training()
+    if done < recipe.steps:
+        return Finished(done, None)
+    if accelerator.is_main_process:
+        average.copy_to(trained)
+        _save(recipe, pipeline, output / "editor", identity)
+    return Finished(done, output / "editor")
+
+
+class _Trained:
+    """diffusers' moving average over the parameters that are trained, whatever it is handed."""
+
+    def __init__(self, model: Any, parameters: list[torch.nn.Parameter]) -> None:
+        self.model = model
+        self._parameters = parameters
+
+    def step(self, parameters: Any) -> None:
+        self.model.step(self._parameters)
+
+    def store(self, parameters: Any) -> None:
+        self.model.store(self._parameters)
+
+    def copy_to(self, parameters: Any) -> None:
+        self.model.copy_to(self._parameters)
+
+    def restore(self, parameters: Any) -> None:
+        self.model.restore(self._parameters)
+
+
+def _evaluation(recipe: EditorRecipe) -> Prompts | None:
+    evaluation = recipe.evaluation
+    return None if evaluation.prompts is None else load_prompts(evaluation.prompts, evaluation.count)
+
+
+def _save(recipe: EditorRecipe, pipeline: Any, folder: Path, identity: str) -> None:
+    """Write the editor: its adapter for the model it was trained on, or the whole pipeline."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if recipe.policy.lora is None:
+        pipeline.save_pretrained(folder)
+    else:
+        from peft import get_peft_model_state_dict
+
+        layers = get_peft_model_state_dict(pipeline.transformer)
+        type(pipeline).save_lora_weights(str(folder), transformer_lora_layers=layers)
+    about = {"policy": recipe.policy.model_dump(mode="json"), "judge": identity, "steps": recipe.steps}
+    (folder / EDITOR_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,381 @@
+"""The run: draw, have judged, learn; evaluate, save, and go on after anything."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from edit_rrm_client import IdentityChangedError
+from edit_rrm_training.editor.advantages import advantages_of, deviation_of
+from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.learner import Experience, Learner, Update
+from edit_rrm_training.editor.plan import plan_step, window_of
+from edit_rrm_training.editor.policies.base import Condition, EditPolicy
+from edit_rrm_training.editor.prompts import Prompt, Prompts
+from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.sampling import Rollouts, roll_out, seed_of
+from edit_rrm_training.editor.scoring import Scored, Scorer
+from edit_rrm_training.editor.sde import trajectory
+
+Measure = Callable[[Prompt, int, Image.Image], dict[str, float]]
+"""A held-out measure of an edit: of a prompt, its number and the edit. Never shown to the training."""
+
+
+class Average(Protocol):
+    """A moving average of what is trained; diffusers' `EMAModel` is one."""
+
+    def step(self, parameters: Any) -> None:
+        """Take the parameters into the average."""
+
+    def store(self, parameters: Any) -> None:
+        """Remember the parameters."""
+
+    def copy_to(self, parameters: Any) -> None:
+        """Make the parameters the average."""
+
+    def restore(self, parameters: Any) -> None:
+        """Make them what they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Evaluation edits and what came of them."""
+
+    prompts: tuple[Prompt, ...]
+    edits: tuple[Image.Image, ...]
+    scored: tuple[Scored, ...]
+    measures: dict[str, float]
+    """Means by name; the judge's reward among them, of what was measured."""
+
+
+class Watcher(Protocol):
+    """Is told how a run goes."""
+
+    def step(self, number: int, values: dict[str, float]) -> None:
+        """A step was made."""
+
+    def evaluated(self, number: int, found: Evaluated) -> None:
+        """So many steps are done, and this is how good the editor is."""
+
+
+@dataclass
+class _Pending:
+    """A step's groups that are being judged."""
+
+    number: int
+    rollouts: list[Rollouts] = field(default_factory=list)
+    under_way: list[Future[Scored]] = field(default_factory=list)
+    sampling_s: float = 0.0
+
+
+class EditorTrainer:
+    """Makes an editing model better, a step at a time."""
+
+    def __init__(
+        self,
+        recipe: EditorRecipe,
+        *,
+        policy: EditPolicy,
+        learner: Learner,
+        scorer: Scorer,
+        prompts: Prompts,
+        checkpoints: Checkpoints,
+        accelerator: Any,
+        watcher: Watcher,
+        average: Average | None = None,
+        evaluation: Prompts | None = None,
+        measure: Measure | None = None,
+        identity: str = "",
+    ) -> None:
+        """Put a run together.
+
+        Args:
+            recipe: What it does.
+            policy: The model; its module is prepared by the accelerator.
+            learner: Updates it.
+            scorer: Has edits judged.
+            prompts: To train on.
+            checkpoints: Of the run.
+            accelerator: An `accelerate.Accelerator`.
+            watcher: Is told how it goes.
+            average: Of what is trained, evaluated and kept in its place.
+            evaluation: Prompts to evaluate on.
+            measure: Of evaluation edits, beside the judge's reward.
+            identity: The judge's; a checkpoint of another one's run is not gone on with.
+
+        Raises:
+            ValueError: Groups cannot be spread over the devices.
+        """
+        if recipe.groups % (recipe.updates * accelerator.num_processes):
+            raise ValueError(
+                f"groups ({recipe.groups}) has to be a multiple of updates ({recipe.updates}) times devices "
+                f"({accelerator.num_processes})"
+            )
+        self._recipe = recipe
+        self._policy = policy
+        self._learner = learner
+        self._scorer = scorer
+        self._prompts = prompts
+        self._checkpoints = checkpoints
+        self._accelerator = accelerator
+        self._watcher = watcher
+        self._average = average
+        self._evaluation = evaluation
+        self._measure = measure
+        self._identity = identity
+        self._pending: deque[_Pending] = deque()
+        self._conditions: dict[str, Condition] = {}
+        self._updates = 0
+        self._stopping = False
+
+    def run(self) -> int:
+        """Train to the recipe's last step, from the newest checkpoint where there is one.
+
+        On SIGTERM the step under way is finished, and a checkpoint written.
+
+        Returns:
+            Steps that are done: fewer than the recipe's after a SIGTERM.
+
+        Raises:
+            DivergedError: The gradient is no number any more; the last checkpoint is good.
+            FailureBudgetError: Too much could not be judged.
+            RewardClientError: Nothing can be judged; the same command goes on later.
+            CheckpointError: The disk is full.
+        """
+        with self._terminated():
+            begin = self._resume()
+            if begin == 0:
+                self._evaluate(0)
+            done = begin
+            for number in range(begin, self._recipe.steps):
+                self._step(number)
+                done = number + 1
+                last = done == self._recipe.steps or self._asked_to_stop()
+                if last or done % self._recipe.save_every == 0:
+                    self._drain()
+                    self._save(done)
+                if last or done % self._recipe.evaluation.every == 0:
+                    self._evaluate(done)
+                if last:
+                    break
+            return done
+
+    def _resume(self) -> int:
+        state = self._checkpoints.load()
+        if state is None:
+            return 0
+        if state["identity"] != self._identity:
+            raise IdentityChangedError(
+                f"{self._identity} is judging, and the run began with {state['identity']}: their scores do not "
+                "compare. Serve the old judge, or begin a new run with --fresh",
+                code="identity_mismatch",
+            )
+        self._updates = int(state["updates"])
+        return int(state["step"])
+
+    def _save(self, done: int) -> None:
+        self._checkpoints.save(done, {"identity": self._identity, "updates": self._updates})
+
+    def _step(self, number: int) -> None:
+        self._pending.append(self._sampled(number))
+        if len(self._pending) > self._recipe.rewards.staleness:
+            self._learn(self._pending.popleft())
+
+    def _drain(self) -> None:
+        """Learn from what is still being judged, so that a checkpoint owes nothing."""
+        while self._pending:
+            self._learn(self._pending.popleft())
+
+    def _sampled(self, number: int) -> _Pending:
+        """Draw a step's groups of this device; each is sent to the judge as soon as it is drawn."""
+        recipe, began = self._recipe, time.monotonic()
+        plans = plan_step(
+            recipe.seed, number, prompts=len(self._prompts), groups=recipe.groups, group_size=recipe.group_size
+        )
+        mine = plans[self._accelerator.process_index :: self._accelerator.num_processes]
+        sampling = recipe.sampling
+        window = window_of(recipe.seed, number, steps=sampling.steps, window=sampling.window)
+        pending = _Pending(number)
+        for plan in mine:
+            prompt = self._prompts[plan.prompt]
+            condition = self._condition(prompt)
+            steps = trajectory(
+                self._policy.times(sampling.steps, condition), sampling.sampler, sampling.noise_level, window
+            )
+            parts = []
+            for first in range(0, recipe.group_size, sampling.batch):
+                seeds = plan.seeds[first : first + sampling.batch]
+                with self._accelerator.autocast():
+                    parts.append(roll_out(self._policy, condition.take([0] * len(seeds)), steps, seeds))
+            rollouts = joined(parts)
+            pending.rollouts.append(rollouts)
+            pending.under_way.append(self._scorer.submit(prompt, rollouts.pictures))
+        pending.sampling_s = time.monotonic() - began
+        return pending
+
+    def _condition(self, prompt: Prompt) -> Condition:
+        """A prompt's encoding; kept, because a run comes back to its prompts."""
+        found = self._conditions.get(prompt.key)
+        if found is None:
+            found = self._policy.encode([prompt.source], [prompt.instruction])
+            if len(self._conditions) < _KEPT:
+                self._conditions[prompt.key] = found.to("cpu")
+        return found.to(self._accelerator.device)
+
+    def _learn(self, pending: _Pending) -> None:
+        recipe = self._recipe
+        waiting = time.monotonic()
+        scored = self._scorer.collect(pending.under_way)
+        waited = time.monotonic() - waiting
+        rewards = [one.rewards for one in scored]
+        everyone = self._everyones(rewards)
+        found = advantages_of(rewards, recipe.spread, recipe.rewards.failures, deviation_of(everyone))
+        experiences = [
+            Experience(rollouts, advantages, counts)
+            for rollouts, (advantages, counts) in zip(pending.rollouts, found, strict=True)
+        ]
+        began = time.monotonic()
+        share = len(experiences) // recipe.updates
+        made: list[Update] = []
+        for first in range(0, len(experiences), share):
+            update = self._learner.update(experiences[first : first + share])
+            if update is None:
+                continue
+            made.append(update)
+            self._updates += 1
+            if self._average is not None and self._updates % recipe.ema_every == 0:
+                self._average.step(self._policy.trained.parameters())
+        updating = time.monotonic() - began
+        self._watcher.step(
+            pending.number,
+            {
+                **_rewards(scored, everyone, experiences),
+                **_means(made),
+                **_seconds(scored, pending.sampling_s, waited, updating),
+            },
+        )
+
+    def _everyones(self, rewards: Sequence[Any]) -> Any:
+        local = torch.as_tensor(np.concatenate(rewards), device=self._accelerator.device)
+        return self._accelerator.gather(local).cpu().numpy()
+
+    @torch.no_grad()
+    def _evaluate(self, done: int) -> None:
+        """Edit the evaluation prompts without noise, by the averaged weights."""
+        evaluation = self._recipe.evaluation
+        if self._evaluation is None or not self._accelerator.is_main_process:
+            self._accelerator.wait_for_everyone()
+            return
+        prompts = [self._evaluation[index] for index in range(min(evaluation.count, len(self._evaluation)))]
+        edits: list[Image.Image] = []
+        under_way = []
+        with self._averaged():
+            for index, prompt in enumerate(prompts):
+                condition = self._condition(prompt)
+                steps = trajectory(self._policy.times(evaluation.steps, condition), "ode", 0.0)
+                with self._accelerator.autocast():
+                    rollouts = roll_out(self._policy, condition, steps, [seed_of(self._recipe.seed, 4, index)])
+                edits += rollouts.pictures
+                under_way.append(self._scorer.submit(prompt, rollouts.pictures))
+        scored = self._scorer.collect(under_way)
+        measured = [float(one.result.rewards[0]) for one in scored if one.mask[0]]
+        measures: dict[str, float] = {"judge": float(np.mean(measured))} if measured else {}
+        if self._measure is not None:
+            found = [
+                self._measure(prompt, index, edit)
+                for index, (prompt, edit) in enumerate(zip(prompts, edits, strict=True))
+            ]
+            measures |= {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        self._watcher.evaluated(done, Evaluated(tuple(prompts), tuple(edits), tuple(scored), measures))
+        self._accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        if self._average is None or self._updates < self._recipe.ema_every:
+            yield
+            return
+        parameters = list(self._policy.trained.parameters())
+        self._average.store(parameters)
+        self._average.copy_to(parameters)
+        try:
+            yield
+        finally:
+            self._average.restore(parameters)
+
+    @contextmanager
+    def _terminated(self) -> Iterator[None]:
+        def stop(number: int, frame: object) -> None:
+            self._stopping = True
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any device was."""
+        flag = torch.tensor([int(self._stopping)], device=self._accelerator.device)
+        return bool(self._accelerator.gather(flag).max())
+
+
+_KEPT = 4_096
+"""Encodings that are kept at most."""
+
+
+def joined(parts: Sequence[Rollouts]) -> Rollouts:
+    """Rollouts of one prompt that were drawn in several batches, as one group."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    drawn = {
+        number: type(one)(
+            *(torch.cat([getattr(part.drawn[number], name) for part in parts]) for name in ("before", "after", "mean"))
+        )
+        for number, one in first.drawn.items()
+    }
+    pictures = tuple(picture for part in parts for picture in part.pictures)
+    return Rollouts(first.condition.take([0] * len(pictures)), first.steps, drawn, pictures)
+
+
+def _rewards(scored: Sequence[Scored], everyone: Any, experiences: Sequence[Experience]) -> dict[str, float]:
+    measured = everyone[~np.isnan(everyone)]
+    spreads = [one.rewards[one.mask].std() for one in scored if one.mask.sum() > 1]
+    values = {
+        "masked": 1.0 - len(measured) / len(everyone),
+        "dead_groups": float(np.mean([not one.teaches for one in experiences])),
+    }
+    if len(measured):
+        values["reward"] = float(measured.mean())
+    if spreads:
+        values["group_spread"] = float(np.mean(spreads))
+    for name in scored[0].extras:
+        values[f"reward_{name}"] = float(np.mean(np.concatenate([one.extras[name] for one in scored])))
+    return values
+
+
+def _means(made: Sequence[Update]) -> dict[str, float]:
+    names = ("loss", "grad_norm", "ratio_deviation", "clipped", "kl")
+    return {name: float(np.mean([getattr(one, name) for one in made])) for name in names} if made else {}
+
+
+def _seconds(scored: Sequence[Scored], sampling: float, waited: float, updating: float) -> dict[str, float]:
+    """How long each part took, and how much of the scoring nobody waited for."""
+    scoring = max(one.ended for one in scored) - min(one.began for one in scored)
+    return {
+        "sampling_s": sampling,
+        "scoring_s": scoring,
+        "waited_s": waited,
+        "updating_s": updating,
+        "hidden": 1.0 - min(1.0, waited / scoring) if scoring > 0.0 else 1.0,
+    }

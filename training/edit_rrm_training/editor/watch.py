@@ -1,0 +1,108 @@
+"""What people look at while an editor is trained: a line a step, TensorBoard or W&B, and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from edit_rrm_training.editor.scoring import Scored
+from edit_rrm_training.editor.trainer import Evaluated
+
+_CELL = 168
+_TEXT = 190
+_MARGIN = 8
+
+
+class RunWatcher:
+    """Writes ``log.jsonl``, ``pictures/`` and the accelerator's trackers, and a line a step for people."""
+
+    def __init__(self, folder: Path, accelerator: Any, *, steps: int, say: Any = print) -> None:
+        """Write into a run's folder; only the first device's process does."""
+        self._folder = folder
+        self._accelerator = accelerator
+        self._steps = steps
+        self._say = say
+        self._before: Evaluated | None = None
+
+    def step(self, number: int, values: dict[str, float]) -> None:
+        """Log a step."""
+        self._accelerator.log({f"train/{name}": value for name, value in values.items()}, step=number)
+        if not self._accelerator.is_main_process:
+            return
+        self._write({"step": number, **values})
+        reward = f"reward {values['reward']:.3f}" if "reward" in values else "no reward"
+        self._say(
+            f"step {number + 1} of {self._steps}: {reward}, sampling {values['sampling_s']:.1f} s, scoring "
+            f"{values['scoring_s']:.1f} s ({values['hidden']:.0%} hidden), update {values['updating_s']:.1f} s"
+        )
+
+    def evaluated(self, number: int, found: Evaluated) -> None:
+        """Log an evaluation, and draw it: source, before, after, and what the judge said."""
+        self._accelerator.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
+        self._write({"step": number, "evaluation": found.measures})
+        before = self._before or found
+        self._before = before
+        folder = self._folder / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        sheet(before, found).save(folder / f"step-{number:06d}.png")
+        table = [_said(one) for one in found.scored]
+        rows = [
+            {"prompt": prompt.name, "instruction": prompt.instruction, **row}
+            for prompt, row in zip(found.prompts, table, strict=True)
+        ]
+        (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())
+        self._say(f"evaluation after {number} steps: {told}")
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def sheet(before: Evaluated, after: Evaluated, rows: int = 12) -> Image.Image:
+    """A picture of an evaluation: a row for each prompt, with its source, its edit before training and now, and why."""
+    count = min(rows, len(after.prompts))
+    width = 3 * (_CELL + _MARGIN) + 2 * _TEXT + _MARGIN
+    page = Image.new("RGB", (width, count * (_CELL + _MARGIN) + _MARGIN), "white")
+    pen = ImageDraw.Draw(page)
+    for row in range(count):
+        top = _MARGIN + row * (_CELL + _MARGIN)
+        pictures = (after.prompts[row].source, before.edits[row], after.edits[row])
+        for column, picture in enumerate(pictures):
+            shown = picture.convert("RGB").resize((_CELL, _CELL), Image.Resampling.LANCZOS)
+            page.paste(shown, (_MARGIN + column * (_CELL + _MARGIN), top))
+        left = _MARGIN + 3 * (_CELL + _MARGIN)
+        lines = [*_wrapped(after.prompts[row].instruction, 60), "", *_verdicts(after.scored[row])]
+        pen.multiline_text((left, top), "\n".join(lines[:12]), fill="black", spacing=2)
+    return page
+
+
+def _said(one: Scored) -> dict[str, Any]:
+    result = one.result.results[0]
+    return {
+        "outcome": result.outcome.value,
+        "reward": result.reward,
+        "verdicts": [verdict.model_dump(mode="json") for verdict in result.verdicts],
+        "reasoning": result.reasoning,
+    }
+
+
+def _verdicts(one: Scored) -> Sequence[str]:
+    result = one.result.results[0]
+    if result.reward is None:
+        return [f"not scored: {result.outcome.value}"]
+    lines = [f"reward {result.reward:.2f}"]
+    for verdict in result.verdicts:
+        why = f": {verdict.rationale}" if verdict.rationale else ""
+        lines.append(f"{'+' if verdict.passed else '-'} {verdict.principle.question[:44]}{why[:20]}")
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width)[:3]
