@@ -21,7 +21,7 @@ def train_editor_command(
     """Train an editing model by GRPO on the rewards of a running service; run again to resume.
 
     \b
-    The small editor of the shapes world, on a CPU, beside a service (`edit-rrm serve`):
+    The small editor of the shapes world, on a CPU, beside a running service:
         edit-rrm train editor --config examples/editor/nano.yaml --out build/editor
 
     \b
