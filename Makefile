@@ -11,10 +11,10 @@ STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check soak serve nano clean
+.PHONY: help venv demo test lint check soak serve nano nano-editor editor clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 venv: $(STAMP) ## Create .venv with everything pinned in constraints.txt
 
@@ -52,6 +52,15 @@ nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes whe
 	$(BIN)/edit-rrm data cold-start --data shapes:train --n 20000 --teachers noisy --out build/cold-start
 	$(BIN)/edit-rrm train sft --recipe nano-sft --data build/cold-start/dataset --init-from build/nano-polish/judge --out build/nano-sft
 	$(BIN)/edit-rrm train gcpo --recipe nano-gcpo --init-from build/nano-sft/judge --out build/nano-gcpo
+
+nano-editor: $(STAMP) ## Pre-train the small editing model (two hours on two cores; resumes where it stopped)
+	$(BIN)/edit-rrm train nano-editor --out build/nano-editor
+
+editor: nano-editor ## GRPO on it, against a service started for it; pictures and log in build/editor
+	$(BIN)/edit-rrm serve --port 8017 & server=$$!; trap "kill $$server" EXIT; \
+	$(BIN)/python -c 'from edit_rrm_client import RewardClient; RewardClient("http://127.0.0.1:8017").wait_until_ready()'; \
+	$(BIN)/edit-rrm train editor --config examples/editor/nano.yaml --url http://127.0.0.1:8017 --out build/editor; \
+	$(BIN)/edit-rrm eval editor --model build/nano-editor/pipeline; $(BIN)/edit-rrm eval editor --model build/editor/editor
 
 clean: ## Remove what was built, and the environment
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

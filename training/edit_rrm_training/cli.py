@@ -5,7 +5,12 @@ from __future__ import annotations
 import typer
 
 from edit_rrm_training.commands.cold_start import cold_start_command
-from edit_rrm_training.commands.editor import edit_command, train_editor_command, train_nano_editor_command
+from edit_rrm_training.commands.editor import (
+    edit_command,
+    eval_editor_command,
+    train_editor_command,
+    train_nano_editor_command,
+)
 from edit_rrm_training.commands.pairs import eval_pairs
 from edit_rrm_training.commands.shapes import data_shapes
 from edit_rrm_training.commands.train import train_gcpo_command, train_sft_command
@@ -21,8 +26,9 @@ train_app.command("gcpo")(train_gcpo_command)
 train_app.command("editor")(train_editor_command)
 train_app.command("nano-editor")(train_nano_editor_command)
 
-eval_app = typer.Typer(help="Measure judges.", no_args_is_help=True, rich_markup_mode=None)
+eval_app = typer.Typer(help="Measure judges and editors.", no_args_is_help=True, rich_markup_mode=None)
 eval_app.command("verdicts")(eval_verdicts)
 eval_app.command("pairs")(eval_pairs)
+eval_app.command("editor")(eval_editor_command)
 
 __all__ = ["data_app", "edit_command", "eval_app", "train_app"]

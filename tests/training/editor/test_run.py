@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from edit_rrm_client import ConnectionFailedError
-from edit_rrm_training.editor.edit import EditorError, load_editor, make_edits
+from edit_rrm_training.editor.edit import load_editor, make_edits
+from edit_rrm_training.editor.editor_card import EditorError
 from edit_rrm_training.editor.prompts import PromptsError
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edit_rrm_training.commands.terminal import fail
+from edit_rrm_training.commands.splits import SPLIT_NAMES, check_split
+from edit_rrm_training.commands.terminal import fail, progress_bar
 
 
 def train_editor_command(
@@ -93,7 +95,8 @@ def edit_command(
     """
     from PIL import Image, UnidentifiedImageError
 
-    from edit_rrm_training.editor.edit import EditorError, load_editor, make_edits
+    from edit_rrm_training.editor.edit import load_editor, make_edits
+    from edit_rrm_training.editor.editor_card import EditorError
 
     if not source.is_file():
         raise typer.BadParameter(f"{source} is not a file", param_hint="--source")
@@ -107,3 +110,40 @@ def edit_command(
         path = out if number == 0 else out.with_stem(f"{out.stem}-{number}")
         edit.save(path)
         typer.echo(str(path))
+
+
+def eval_editor_command(
+    model: Annotated[Path, typer.Option(help="An editor's folder: OUT/editor, or OUT/pipeline of nano-editor.")],
+    split: Annotated[str, typer.Option(help=f"Which split: {SPLIT_NAMES}.")] = "held-out",
+    n: Annotated[int, typer.Option("--n", min=1, help="How many edits.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+) -> None:
+    """Measure how often an editor of the shapes world succeeds, from the pixels of its edits, without a judge.
+
+    \b
+        edit-rrm eval editor --model build/editor/editor --split held-out --n 500
+    """
+    from edit_rrm_training.editor.edit import load_editor
+    from edit_rrm_training.editor.editor_card import EditorError
+    from edit_rrm_training.editor.evaluation import evaluate_editor
+
+    check_split(split)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task(f"{split}: editing", total=n)
+            report = evaluate_editor(
+                load_editor(model), split, n, steps=steps, progress=lambda done: bar.update(task, completed=done)
+            )
+    except (EditorError, OSError, ValueError) as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+        return
+    for name, part in {"all": report, **report["kinds"]}.items():
+        shares = (f"{key} {_percent(part[key])}" for key in ("success", "done", "kept"))
+        typer.echo(f"{name:<12}{'  '.join(shares)}")
+
+
+def _percent(share: dict[str, Any]) -> str:
+    return f"{share['value']:6.1%} ({share['low']:.1%} to {share['high']:.1%})"

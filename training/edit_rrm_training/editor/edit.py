@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from edit_rrm_training.editor.editor_card import load_editor_card
 from edit_rrm_training.editor.load import load_pipeline, policy_of
 from edit_rrm_training.editor.policies.base import EditPolicy
-from edit_rrm_training.editor.recipe import PolicyRecipe
-from edit_rrm_training.editor.run import EDITOR_FILE
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.sde import trajectory
 from edit_rrm_training.judge.devices import cpu_only
-
-
-class EditorError(ValueError):
-    """A folder that is no editor; the message says what is missing."""
 
 
 def load_editor(folder: Path) -> EditPolicy:
@@ -28,13 +22,7 @@ def load_editor(folder: Path) -> EditPolicy:
         EditorError: The folder is none.
         OSError: The model that the adapter is of is not there.
     """
-    try:
-        about = json.loads((folder / EDITOR_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EditorError(
-            f"{folder} has no {EDITOR_FILE}; name OUT/editor of a finished `edit-rrm train editor`"
-        ) from error
-    recipe = PolicyRecipe.model_validate(about["policy"])
+    recipe = load_editor_card(folder).policy
     device = "cpu" if cpu_only() else "cuda"
     if recipe.lora is None:
         return policy_of(recipe, load_pipeline(recipe.model_copy(update={"model": str(folder)}), device))

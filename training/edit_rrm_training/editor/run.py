@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +12,10 @@ import torch
 
 from edit_rrm_client import FailureBudget, RewardClient
 from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.editor_card import EditorCard, save_editor_card
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
-from edit_rrm_training.editor.prompts import Prompts, load_prompts
+from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.scoring import Scorer, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure
@@ -23,7 +23,6 @@ from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.run_folder import claim
 
-EDITOR_FILE = "edit_rrm_editor.json"
 _REACHED_S = 30.0
 
 
@@ -83,6 +82,7 @@ def _train(
     identity = client.identity(timeout=_REACHED_S).identity
     prompts = load_prompts(recipe.prompts)
     evaluation = _evaluation(recipe)
+    measure = measure or _oracle(recipe)
     facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
     claim(output, {"stage": "editor", **facts}, resume=resume)
     accelerator = Accelerator(
@@ -170,6 +170,16 @@ def _evaluation(recipe: EditorRecipe) -> Prompts | None:
     return None if evaluation.prompts is None else load_prompts(evaluation.prompts, evaluation.count)
 
 
+def _oracle(recipe: EditorRecipe) -> Measure | None:
+    """The shapes world's own, where it is what is evaluated on."""
+    where = recipe.evaluation.prompts or ""
+    if not where.startswith(SHAPES):
+        return None
+    from edit_rrm_training.editor.nano.measure import shapes_measure
+
+    return shapes_measure(where.removeprefix(SHAPES))
+
+
 def _save(recipe: EditorRecipe, pipeline: Any, folder: Path, identity: str) -> None:
     """Write the editor: its adapter for the model it was trained on, or the whole pipeline."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,5 +190,4 @@ def _save(recipe: EditorRecipe, pipeline: Any, folder: Path, identity: str) -> N
 
         layers = get_peft_model_state_dict(pipeline.transformer)
         type(pipeline).save_lora_weights(str(folder), transformer_lora_layers=layers)
-    about = {"policy": recipe.policy.model_dump(mode="json"), "judge": identity, "steps": recipe.steps}
-    (folder / EDITOR_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    save_editor_card(EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps), folder)
