@@ -16,16 +16,16 @@ import httpx2
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Reward
 from edit_rrm.wire import DecomposeResponse, Identity, VerifyResponse
-from edit_rrm_client.call import ADVICE, NoResponse, Pause, Send, Session, Steps, exchange
+from edit_rrm_client.call import ADVICE, Enter, NoResponse, Pause, Send, Session, Steps, exchange
 from edit_rrm_client.concurrency import Aimd, Gate
-from edit_rrm_client.errors import ConnectionFailedError
-from edit_rrm_client.group import Group, GroupResult, OnError, Wishes, score
-from edit_rrm_client.images import ImageInput, encode_image
+from edit_rrm_client.errors import BadResponseError, ConnectionFailedError, InvalidImageError, RewardClientError
+from edit_rrm_client.group import Group, GroupResult, OnError, Wishes, outcome_of, score, unsendable
+from edit_rrm_client.images import ImageInput, ImagesInput, encode_image, listed
 from edit_rrm_client.protocol import HttpRequest, HttpResponse, build_request, dumped, reward_fields
 from edit_rrm_client.retry import RetryPolicy
 from edit_rrm_client.servers import Servers
 from edit_rrm_client.stats import Stats
-from edit_rrm_client.transport import checked_key, checked_url, http_client, send
+from edit_rrm_client.transport import checked_identity, checked_seconds, checked_urls, http_client, send
 
 T = TypeVar("T")
 IdentifiedT = TypeVar("IdentifiedT", Reward, DecomposeResponse, VerifyResponse, Identity)
@@ -76,7 +76,7 @@ class AsyncRewardClient:
         """Prepare a client; nothing is sent yet.
 
         Args:
-            url: The service's base URL, or those of its replicas.
+            url: The service's base URL, or those of its replicas. A key may be its password: http://user:KEY@host.
             api_key: Key to send, where the service wants one.
             timeout: Seconds that a call may take with all its tries and waits; calls may say their own.
             attempt_timeout: Seconds that one try may take; as long as the call where left out.
@@ -87,7 +87,7 @@ class AsyncRewardClient:
             transport: Replaces the network, for tests.
 
         Raises:
-            RewardClientError: A URL or the key cannot be used at all.
+            RewardClientError: A URL, the key or another argument cannot be used at all.
         """
         self._arguments: dict[str, Any] = {
             "url": url,
@@ -100,16 +100,19 @@ class AsyncRewardClient:
             "priority": priority,
             "transport": transport,
         }
-        first = expect_identity == "first"
+        if max_in_flight < 1 or (max_attempts is not None and max_attempts < 1):
+            raise RewardClientError("max_in_flight and max_attempts are at least 1", code="invalid_limit")
+        urls, key = checked_urls(url, api_key)
+        identity = checked_identity(expect_identity)
         self._session = Session(
-            servers=Servers([checked_url(one) for one in ([url] if isinstance(url, str) else url)]),
+            servers=Servers(urls),
             retry=RetryPolicy(max_attempts=max_attempts),
-            timeout_s=timeout,
-            attempt_timeout_s=attempt_timeout or timeout,
-            pinned=None if first else expect_identity,
-            pin_first=first,
+            timeout_s=checked_seconds("timeout", timeout),
+            attempt_timeout_s=checked_seconds("attempt_timeout", attempt_timeout or timeout),
+            pinned=None if identity == "first" else identity,
+            pin_first=identity == "first",
         )
-        self._headers = {} if api_key is None else {"authorization": f"Bearer {checked_key(api_key)}"}
+        self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
         self._max_in_flight = max_in_flight
         self._limit = Aimd(max_in_flight)
         self._priority = priority
@@ -174,15 +177,21 @@ class AsyncRewardClient:
         """
         deadline = self._deadline(timeout)
         files = await self._encoded([source, edited])
-        fields = reward_fields(instruction, principles, mode, aggregation, samples)
+        fields = reward_fields(instruction, principles, Mode(mode), _aggregation(aggregation), samples)
         request = build_request("/v1/reward", fields, files[0], files[1:])
-        return await self._identified(Reward, request, deadline)
+        try:
+            found = await self._identified(Reward, request, deadline)
+        except RewardClientError as error:
+            self._session.counters.ended([outcome_of(error).value])
+            raise
+        self._session.counters.ended([found.outcome.value])
+        return found
 
     async def rewards(
         self,
         instruction: str,
         source: ImageInput,
-        edited: Sequence[ImageInput],
+        edited: ImagesInput,
         *,
         principles: Sequence[Principle] | None = None,
         mode: Mode = Mode.THINK,
@@ -210,9 +219,9 @@ class AsyncRewardClient:
             UnscoredError: Some edits were not measured, and `on_error` is ``raise``.
             ApiStatusError: The request itself is wrong, or the key, or the judge is another than the pinned one.
         """
-        wishes = Wishes(mode, aggregation, samples)
+        wishes = Wishes(Mode(mode), _aggregation(aggregation), samples)
         return await self._score(
-            Group(instruction, source, edited, principles), wishes, self._deadline(timeout), on_error
+            Group(instruction, source, listed(edited), principles), wishes, self._deadline(timeout), on_error
         )
 
     async def score_groups(
@@ -230,7 +239,7 @@ class AsyncRewardClient:
         """Judge many groups, several at a time.
 
         Args:
-            groups: Taken one by one, as there is room for them.
+            groups: Taken one by one, as there is room for them; what makes them on the way runs in a thread.
             mode: How principles are verified.
             aggregation: How verdicts become a score.
             samples: Judgements to average.
@@ -245,13 +254,25 @@ class AsyncRewardClient:
         Raises:
             UnscoredError, ApiStatusError: As `rewards`; groups that are under way then are given up.
         """
+        if in_flight is not None and in_flight < 1:
+            raise RewardClientError(f"in_flight={in_flight}; at least one group has to be", code="invalid_limit")
         total = len(groups) if isinstance(groups, Sized) else None
-        wishes = Wishes(mode, aggregation, samples)
+        wishes = Wishes(Mode(mode), _aggregation(aggregation), samples)
         results: dict[int, GroupResult] = {}
         numbered = enumerate(groups)
 
+        taking = asyncio.Lock()
+
+        async def taken() -> tuple[int, Group] | None:
+            if isinstance(groups, Sequence):
+                return next(numbered, None)
+            # Whoever makes groups may take its time, and calls that are under way have none to lose.
+            async with taking:
+                return await asyncio.to_thread(next, numbered, None)
+
         async def worker() -> None:
-            for number, group in numbered:
+            while (one := await taken()) is not None:
+                number, group = one
                 results[number] = await self._score(group, wishes, self._deadline(timeout), on_error)
                 if progress is not None:
                     progress(len(results), total)
@@ -287,7 +308,7 @@ class AsyncRewardClient:
         """Check principles on one edit; verdicts without a score. Raises as `reward` does."""
         deadline = self._deadline(timeout)
         files = await self._encoded([source, edited])
-        fields = {"instruction": instruction, "principles": dumped(principles), "mode": mode.value}
+        fields = {"instruction": instruction, "principles": dumped(principles), "mode": Mode(mode).value}
         request = build_request("/v1/verify", fields, files[0], files[1:])
         return await self._identified(VerifyResponse, request, deadline)
 
@@ -302,7 +323,7 @@ class AsyncRewardClient:
             ConnectionFailedError: It did not within `within` seconds.
         """
         clock = self._session.clock
-        deadline = clock() + within
+        deadline = clock() + checked_seconds("within", within)
         http = self._here().http
         last = ""
         while True:
@@ -324,12 +345,12 @@ class AsyncRewardClient:
         return self._session.counters.stats(under_way, self._limit.limit)
 
     async def _score(self, group: Group, wishes: Wishes, deadline: float, on_error: OnError) -> GroupResult:
-        files = await self._encoded([group.source, *group.edited])
+        (source,) = await self._encoded([group.source])
         steps = score(
             self._session,
             group.instruction,
-            files[0],
-            files[1:],
+            source,
+            await self._encoded_edits(group.edited),
             group.principles,
             wishes,
             deadline=deadline,
@@ -346,10 +367,14 @@ class AsyncRewardClient:
         found = await self._take(exchange(self._session, model, request, deadline=deadline, headers=headers))
         if found.identity is not None:
             self._session.check_identity(found.identity)
+        elif self._session.pinned is not None:
+            message = "an answer does not say which judge it is of, and one is pinned; is the URL right?"
+            raise BadResponseError(message, code="bad_response")
         return found
 
     def _deadline(self, timeout: float | None) -> float:
-        return self._session.clock() + (self._session.timeout_s if timeout is None else timeout)
+        seconds = self._session.timeout_s if timeout is None else checked_seconds("timeout", timeout)
+        return self._session.clock() + seconds
 
     async def _encoded(self, images: Sequence[ImageInput]) -> list[bytes]:
         """Encode images in threads: PNG's compression lets go of the interpreter."""
@@ -359,6 +384,30 @@ class AsyncRewardClient:
             self._pool = os.getpid(), ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="encode")
         pool, loop = self._pool[1], asyncio.get_running_loop()
         return list(await asyncio.gather(*(loop.run_in_executor(pool, encode_image, image) for image in images)))
+
+    async def _encoded_edits(self, edited: Sequence[ImageInput]) -> list[bytes | Reward]:
+        """Encode a group's edits; one that is no image is its own failure.
+
+        Raises:
+            InvalidImageError, OSError: None of them is an image: what is wrong is wrong with all.
+        """
+        edits = listed(edited)
+        if not edits:
+            raise RewardClientError("at least one edited image is needed", code="invalid_request", param="edited")
+        found = await asyncio.gather(*(self._encoded([one]) for one in edits), return_exceptions=True)
+        files: list[bytes | Reward] = []
+        problems: list[InvalidImageError | OSError] = []
+        for index, one in enumerate(found):
+            if isinstance(one, InvalidImageError | OSError):
+                problems.append(one)
+                files.append(unsendable(one, index))
+            elif isinstance(one, BaseException):
+                raise one
+            else:
+                files += one
+        if problems and len(problems) == len(files):
+            raise problems[0]
+        return files
 
     async def _take(self, steps: Steps[T]) -> T:
         """Take a call's steps."""
@@ -372,23 +421,27 @@ class AsyncRewardClient:
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
                 reply = None
+            elif isinstance(step, Enter):
+                reply = await self._entered(step)
             else:
                 reply = await self._sent(step)
 
-    async def _sent(self, step: Send) -> HttpResponse | NoResponse:
-        """Send when there is room, and learn from what comes back how much there is."""
-        here, clock = self._here(), self._session.clock
-        came = clock()
+    async def _entered(self, step: Enter) -> NoResponse | None:
+        """Wait for room."""
         try:
             async with asyncio.timeout(step.within_s):
-                await here.gate.enter()
+                await self._here().gate.enter()
         except TimeoutError as error:
             return NoResponse("late", "too many requests were under way", error)
+        return None
+
+    async def _sent(self, step: Send) -> HttpResponse | NoResponse:
+        """Send, and learn from what comes back how much room there is."""
+        here, clock = self._here(), self._session.clock
         began = clock()
         reply: HttpResponse | NoResponse | None = None
         try:
-            left = Send(step.url, step.request, step.headers, max(0.001, step.within_s - (began - came)))
-            reply = await send(here.http, left)
+            reply = await send(here.http, step)
         finally:
             if isinstance(reply, HttpResponse):
                 if reply.status == 429:
@@ -407,6 +460,10 @@ class AsyncRewardClient:
             http = http_client(self._headers, self._max_in_flight + 4, self._transport)
             state = self._state = _Here(loop, os.getpid(), http, Gate(self._limit))
         return state
+
+
+def _aggregation(given: Aggregation | str | None) -> Aggregation | None:
+    return None if given is None else Aggregation(given)
 
 
 def _shown(reply: HttpResponse) -> str:

@@ -1,7 +1,7 @@
 """One call to the service, tries and waits included, as steps that a shell takes: no I/O here.
 
-A call is a generator: it yields `Send` and is told what came back, or yields `Pause`. `async_client.py` takes these
-steps; tests take them without a network, and without waiting.
+A call is a generator: it yields `Enter` and then `Send`, and is told what came back, or yields `Pause`.
+`async_client.py` takes these steps; tests take them without a network, and without waiting.
 """
 
 from __future__ import annotations
@@ -30,7 +30,20 @@ from edit_rrm_client.stats import Counters
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_UNFIT = 503
+"""The status of a server that others may stand in for: draining, or with a judge that cannot work just now."""
+
 ADVICE = "is the service running there? `edit-rrm serve` starts one"
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Wait, at most so long, until one more request may be under way; a `Send` follows, and ends its turn.
+
+    Answered by None; or by `NoResponse`, where there was no room in time.
+    """
+
+    within_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class NoResponse:
     error: Exception | None = None
 
 
-Steps = Generator[Send | Pause, HttpResponse | NoResponse | None, T]
+Steps = Generator[Enter | Send | Pause, HttpResponse | NoResponse | None, T]
 
 
 @dataclass
@@ -83,7 +96,8 @@ class Session:
     pin_first: bool = False
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
-    rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    """Draws jitter; the system's, so that the children of a fork do not all draw the same."""
     counters: Counters = field(default_factory=Counters)
     met: set[str] = field(default_factory=set)
     """Servers that have answered at least once."""
@@ -135,6 +149,10 @@ def exchange(
     attempts = 0
     tried: set[str] = set()
     while True:
+        # A turn is waited for before anything is decided: what is left of the time is known only then.
+        refused = yield Enter(max(0.001, deadline - session.clock()))
+        if isinstance(refused, NoResponse):
+            raise _no_room(session, attempts, deadline, began)
         with session.lock:
             url = session.servers.pick(group, session.clock(), tried)
             pinned = session.pinned
@@ -148,19 +166,21 @@ def exchange(
             tally.attempts += 1
         response = yield Send(url, request, sent, within)
         assert response is not None, "a shell answers what it was asked to send"
+        stalled = isinstance(response, NoResponse) and response.kind == "late" and within < left
         try:
-            result = _read(session, model, url, response, within)
+            result = _read(session, model, url, response, within, stalled=stalled)
         except RewardClientError as error:
             failure = error
         else:
             return result
         failure.attempts, failure.elapsed = attempts, session.clock() - began
         away = isinstance(response, NoResponse) and response.kind == "connect"
-        if away:
+        unfit = isinstance(response, HttpResponse) and response.status == _UNFIT
+        if away or stalled or unfit:
             tried.add(url)
-        another = away and len(tried) < len(session.servers.urls)
+        another = url in tried and len(tried) < len(session.servers.urls)
         with session.lock:
-            stranger = away and not session.met
+            stranger = away and not session.met and not another
             pause = session.retry.pause_s(failure, attempts, session.rng, stranger=stranger)
         if pause is None:
             raise failure
@@ -175,13 +195,30 @@ def exchange(
         yield Pause(pause)
 
 
+def _no_room(session: Session, attempts: int, deadline: float, began: float) -> RewardClientError:
+    return DeadlineError(
+        f"there was no room for one more request within {deadline - began:.3g} s; allow more time with "
+        "timeout=SECONDS, or more requests with max_in_flight",
+        code="no_room_in_time",
+        retryable=True,
+        attempts=attempts,
+        elapsed=session.clock() - began,
+    )
+
+
 def _read(
-    session: Session, model: type[ModelT], url: str, response: HttpResponse | NoResponse, within: float
+    session: Session,
+    model: type[ModelT],
+    url: str,
+    response: HttpResponse | NoResponse,
+    within: float,
+    *,
+    stalled: bool,
 ) -> ModelT:
     """What a try ended in."""
     if isinstance(response, NoResponse):
         with session.lock:
-            if response.kind != "late":
+            if response.kind != "late" or stalled:
                 session.servers.missed(url, session.clock())
         raise _no_response(url, response, within) from response.error
     with session.lock:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,8 +16,9 @@ from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, Mode, Reward
 from edit_rrm.wire import DecomposeResponse, Identity, VerifyResponse
 from edit_rrm_client.async_client import AsyncRewardClient, Priority, Progress
+from edit_rrm_client.errors import RewardClientError
 from edit_rrm_client.group import Group, GroupResult, OnError
-from edit_rrm_client.images import ImageInput
+from edit_rrm_client.images import ImageInput, ImagesInput
 from edit_rrm_client.stats import Stats
 
 T = TypeVar("T")
@@ -32,7 +34,7 @@ class RewardClient:
             print(group.rewards, group.mask)
 
     An `AsyncRewardClient` in a thread of its own, so that both behave alike, and a deadline is one however slowly an
-    answer trickles in. May be pickled, and used after a fork.
+    answer trickles in. May be pickled, and used after a fork. Closed, it gives up what other threads still wait for.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class RewardClient:
     def close(self) -> None:
         """Close the connections. The client may be used again."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread = self._thread
+            if thread is not None and thread.pid == os.getpid():
+                thread.refuse_own()
+            self._thread = None
         if thread is not None and thread.pid == os.getpid():
-            thread.run(self._client.close())
-            thread.stop()
+            thread.stop(self._client.close())
 
     def reward(
         self,
@@ -121,7 +125,7 @@ class RewardClient:
         self,
         instruction: str,
         source: ImageInput,
-        edited: Sequence[ImageInput],
+        edited: ImagesInput,
         *,
         principles: Sequence[Principle] | None = None,
         mode: Mode = Mode.THINK,
@@ -159,7 +163,7 @@ class RewardClient:
     ) -> list[GroupResult]:
         """Judge many groups, several at a time; see `AsyncRewardClient.score_groups`.
 
-        Groups are taken, and progress is told, in the client's own thread.
+        Progress is told in the client's own thread, and what makes groups on the way runs in another.
         """
         return self._run(
             self._client.score_groups(
@@ -221,16 +225,55 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Wait for a call; where the waiting is interrupted, so is the call."""
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        """Wait for a call; where the waiting is interrupted, so is the call.
+
+        Raises:
+            RewardClientError: The client was closed meanwhile, or this is its own thread, which would wait for itself.
+        """
+        try:
+            self.refuse_own()
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RewardClientError:
+            call.close()
+            raise
+        except RuntimeError:  # its loop was closed between two lines of the caller
+            call.close()
+            raise _closed() from None
         try:
             return future.result()
+        except CancelledError:
+            raise _closed() from None
         except BaseException:
             future.cancel()
             raise
 
-    def stop(self) -> None:
-        """End the thread."""
+    def refuse_own(self) -> None:
+        """Return where this is another thread than the loop's.
+
+        Raises:
+            RewardClientError: It is the loop's own, which would wait for itself.
+        """
+        if threading.current_thread() is self._thread:
+            raise RewardClientError(
+                "a RewardClient was called from its own thread, by a progress callback; use another client there",
+                code="reentrant",
+            )
+
+    def stop(self, last: Coroutine[Any, Any, None]) -> None:
+        """End the thread after a last thing to do. Calls that others still wait for are given up."""
+        asyncio.run_coroutine_threadsafe(_give_up_others(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(last, self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _give_up_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _closed() -> RewardClientError:
+    return RewardClientError("the client was closed while this call was under way", code="closed")

@@ -24,6 +24,7 @@ from edit_rrm_client.errors import (
     ConnectionFailedError,
     DeadlineError,
     IdentityChangedError,
+    InvalidImageError,
     RewardClientError,
     UnscoredError,
 )
@@ -116,7 +117,7 @@ def score(
     session: Session,
     instruction: str,
     source: bytes,
-    edited: Sequence[bytes],
+    edited: Sequence[bytes | Reward],
     principles: Sequence[Principle] | None,
     wishes: Wishes,
     *,
@@ -126,13 +127,14 @@ def score(
 ) -> Steps[GroupResult]:
     """Have a group judged; edits that failed and may not fail again are sent again, alone.
 
-    All of a group is judged by the same principles and the same judge: those of its first answer.
+    All of a group is judged by the same principles and the same judge: those of its first answer. Where another judge
+    has taken its place meanwhile, and none is pinned, the whole group is judged by that one.
 
     Args:
         session: The client's.
         instruction: Of the edits.
         source: Image file.
-        edited: Image files.
+        edited: Image files; or the result of an edit that is no image and is not sent.
         principles: To verify.
         wishes: How.
         deadline: By the session's clock, of everything.
@@ -143,67 +145,147 @@ def score(
         UnscoredError: Some were not, and `on_error` is ``raise``.
         AuthenticationError, IdentityChangedError: Always; nothing can be measured.
         ApiStatusError, BadResponseError: The request itself is wrong, or the server.
+        ConnectionFailedError: No server has ever answered this client: most likely the URL is wrong.
     """
     began = session.clock()
-    name = hashlib.sha256(source + b"\0" + instruction.encode()).hexdigest()
+    name = hashlib.sha256(source + b"\0" + instruction.encode(errors="surrogatepass")).hexdigest()
     call = uuid.uuid4().hex
-    done: list[Reward | None] = [None] * len(edited)
-    identity: str | None = None
+    group = _Progress(edited, principles)
     usage = Usage()
-    sent, tally = 0, Tally()
+    sent, tally, changes, most = 0, Tally(), 0, MAX_EDITS
     failure: RewardClientError | None = None
-    pending = list(range(len(edited)))
-    while True:
-        some = pending[:MAX_EDITS]
+    while group.pending:
+        some = group.pending[:most]
         fields = reward_fields(
-            instruction, principles, wishes.mode, wishes.aggregation, wishes.samples, wishes.temperature, wishes.seed
+            instruction,
+            group.principles,
+            wishes.mode,
+            wishes.aggregation,
+            wishes.samples,
+            wishes.temperature,
+            wishes.seed,
         )
-        request = build_request("/v1/rewards", fields, source, [edited[index] for index in some])
+        request = build_request("/v1/rewards", fields, source, [group.files[index] for index in some])
         # One key for one body: tries of the same request share it, a request for what is left has its own.
         headers = {"idempotency-key": f"{call}-{sent}"}
         if priority is not None:
             headers["x-priority"] = priority
-        if identity is not None:
-            headers["x-expect-identity"] = identity
+        if group.identity is not None:
+            headers["x-expect-identity"] = group.identity
         sent += 1
         try:
             reply = yield from exchange(
                 session, RewardsResponse, request, deadline=deadline, group=name, headers=headers, tally=tally
             )
-            if len(reply.results) != len(some):
-                message = f"{len(reply.results)} results came back for {len(some)} edits; is the URL right?"
-                raise BadResponseError(message, code="bad_response", attempts=tally.attempts)
+            _check(reply, len(some), tally)
         except RewardClientError as error:
-            if _is_final(error):
+            if error.status == _TOO_LARGE and len(some) > 1:
+                most = (len(some) + 1) // 2
+                continue
+            if error.status == _TOO_LARGE:
+                group.done[some[0]] = _too_large(error, some[0])
+                group.pending.remove(some[0])
+                continue
+            if isinstance(error, IdentityChangedError) and session.pinned is None and changes < _CHANGES:
+                changes += 1
+                group = _Progress(edited, principles)
+                continue
+            if _is_final(error) or _is_nobody(error, session):
                 raise
             failure = error
-            for index in pending:
-                done[index] = done[index] or _unanswered(error)
+            group.give_up(error)
             break
         session.check_identity(reply.identity)
-        identity, principles, usage = reply.identity, reply.principles or principles, usage + reply.usage
-        for index, result in zip(some, reply.results, strict=True):
-            done[index] = _placed(result, index)
-        again = [index for index in some if _may_yet(done[index])]
-        rest = pending[MAX_EDITS:]
-        if not again and not rest:
-            break
-        pending = rest + again
-        if not rest:
+        if group.identity not in (None, reply.identity):
+            # A judge that does not look at what it is expected to be.
+            changes += 1
+            if changes > _CHANGES:
+                raise _changing(reply.identity, tally)
+            group = _Progress(edited, principles)
+            continue
+        usage += reply.usage
+        group.take(some, reply)
+        if group.pending and all(group.done[index] is not None for index in group.pending):
+            # Nothing is left that has not been tried: what failed may have to wait.
             pause = session.rng.uniform(0.0, min(session.retry.longest_s, session.retry.first_s * 2.0 ** (sent - 1)))
             spent = session.retry.max_attempts is not None and sent >= session.retry.max_attempts
             if spent or pause >= deadline - session.clock():
                 break
             session.counters.retried("edits")
             yield Pause(pause)
-    results = tuple(result for result in done if result is not None)
+    results = tuple(result for result in group.done if result is not None)
     assert len(results) == len(edited), "every edit has ended"
-    found = None if principles is None else tuple(principles)
-    outcome = GroupResult(results, found, identity, usage, tally.attempts, session.clock() - began, failure)
+    found = None if group.principles is None else tuple(group.principles)
+    outcome = GroupResult(results, found, group.identity, usage, tally.attempts, session.clock() - began, failure)
     session.counters.ended(result.outcome.value for result in results)
     if on_error == "raise":
         raise_unscored(outcome)
     return outcome
+
+
+_TOO_LARGE = 413
+_CHANGES = 2
+"""Times that a group is begun anew because another judge has taken the place of the one that began it."""
+
+
+class _Progress:
+    """What is known of a group's edits so far, all by one judge."""
+
+    def __init__(self, edited: Sequence[bytes | Reward], principles: Sequence[Principle] | None) -> None:
+        self.files = {index: one for index, one in enumerate(edited) if isinstance(one, bytes)}
+        self.done: list[Reward | None] = [one if isinstance(one, Reward) else None for one in edited]
+        self.pending = list(self.files)
+        self.principles = principles
+        self.identity: str | None = None
+
+    def take(self, some: Sequence[int], reply: RewardsResponse) -> None:
+        """Take an answer; what failed and may not fail again stays, behind what was not sent yet."""
+        self.identity, self.principles = reply.identity, reply.principles or self.principles
+        for index, result in zip(some, reply.results, strict=True):
+            self.done[index] = _placed(result, index)
+        self.pending = self.pending[len(some) :] + [index for index in some if _may_yet(self.done[index])]
+
+    def give_up(self, error: RewardClientError) -> None:
+        """What is pending will not be answered any more."""
+        for index in self.pending:
+            self.done[index] = self.done[index] or _unanswered(error)
+
+
+def _check(reply: RewardsResponse, expected: int, tally: Tally) -> None:
+    """Return if an answer is of as many edits as were sent, and all of one judge.
+
+    Raises:
+        BadResponseError: It is not.
+    """
+    if len(reply.results) != expected:
+        message = f"{len(reply.results)} results came back for {expected} edits; is the URL right?"
+        raise BadResponseError(message, code="bad_response", attempts=tally.attempts)
+    strangers = {result.identity for result in reply.results} - {None, reply.identity}
+    if strangers:
+        message = f"results of {sorted(map(str, strangers))} came in an answer of {reply.identity}; is the URL right?"
+        raise BadResponseError(message, code="bad_response", attempts=tally.attempts)
+
+
+def _changing(identity: str, tally: Tally) -> IdentityChangedError:
+    return IdentityChangedError(
+        f"the judge changed {_CHANGES + 1} times while one group was judged, to {identity} at last: replicas behind "
+        "the URL serve different judges; let them serve the same one",
+        code="identity_mismatch",
+        attempts=tally.attempts,
+    )
+
+
+def unsendable(error: InvalidImageError | OSError, index: int) -> Reward:
+    """What becomes of an edit that cannot be sent."""
+    detail = ErrorDetail(code="invalid_image", message=str(error), param=f"edited[{index}]")
+    return Reward(outcome=Outcome.BAD_IMAGE, error=detail)
+
+
+def _too_large(error: RewardClientError, index: int) -> Reward:
+    detail = ErrorDetail(
+        code=error.code, message=str(error), param=f"edited[{index}]", request_id=error.request_id, retryable=False
+    )
+    return Reward(outcome=Outcome.BAD_IMAGE, error=detail)
 
 
 def rewards_of(results: Sequence[Reward]) -> npt.NDArray[np.float32]:
@@ -244,6 +326,12 @@ def _is_final(error: RewardClientError) -> bool:
     return not isinstance(error, ConnectionFailedError)
 
 
+def _is_nobody(error: RewardClientError, session: Session) -> bool:
+    """Whether no server was ever there: a wrong URL, which masks would hide."""
+    refused = error.code == "connection_failed" and not isinstance(error, DeadlineError)
+    return refused and not session.met
+
+
 def _may_yet(result: Reward | None) -> bool:
     return result is not None and result.error is not None and result.error.retryable
 
@@ -256,16 +344,20 @@ def _placed(result: Reward, index: int) -> Reward:
     return result.model_copy(update={"error": error.model_copy(update={"param": f"edited[{index}]"})})
 
 
+def outcome_of(error: RewardClientError) -> Outcome:
+    """How an edit ended that nobody judged, by the error of its request."""
+    if error.code in _MASKED_CODES - {Outcome.SCORED.value}:
+        return Outcome(error.code)
+    if error.status == 429:
+        return Outcome.OVERLOADED
+    if isinstance(error, DeadlineError) or error.code == "no_answer_in_time":
+        return Outcome.TIMED_OUT
+    return Outcome.ENGINE_ERROR
+
+
 def _unanswered(error: RewardClientError) -> Reward:
     """What is known of an edit that nobody judged."""
-    outcome = Outcome.ENGINE_ERROR
-    if error.code in _MASKED_CODES - {Outcome.SCORED.value}:
-        outcome = Outcome(error.code)
-    elif error.status == 429:
-        outcome = Outcome.OVERLOADED
-    elif isinstance(error, DeadlineError) or error.code == "no_answer_in_time":
-        outcome = Outcome.TIMED_OUT
     detail = ErrorDetail(
         code=error.code, message=str(error), request_id=error.request_id, retryable=error.retryable, param=error.param
     )
-    return Reward(outcome=outcome, error=detail)
+    return Reward(outcome=outcome_of(error), error=detail)

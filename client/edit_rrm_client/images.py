@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -29,11 +29,14 @@ class Tensor(Protocol):
         """Its parts along the first axis."""
 
 
-ImageInput = Image.Image | npt.NDArray[Any] | Tensor | bytes | str | PathLike[str]
+ImageInput = Image.Image | npt.NDArray[Any] | Tensor | bytes | bytearray | memoryview | str | PathLike[str]
 """A PIL image, an array or tensor (CHW or HWC; uint8, or floats from 0 to 1), or an image file's content or path.
 
 Images, arrays and tensors are sent as lossless PNG; files as they are.
 """
+
+ImagesInput = Sequence[ImageInput] | npt.NDArray[Any] | Tensor
+"""Several images, or an array or tensor (N, ...) of them."""
 
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "PA": "RGBA"}
@@ -53,15 +56,34 @@ def encode_image(image: ImageInput) -> bytes:
         OSError: A path that cannot be read.
         InvalidImageError: A PIL mode, an array shape, a dtype or values that are no picture.
     """
-    if isinstance(image, bytes):
-        return image
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
     if isinstance(image, Image.Image):
         return _png(ImageOps.exif_transpose(image))
     if isinstance(image, np.ndarray):
         return _png(Image.fromarray(pixels_of(image)))
     if isinstance(image, Tensor):
         return _png(Image.fromarray(pixels_of(_array(image))))
-    return Path(image).read_bytes()
+    if isinstance(image, str | PathLike):
+        if "\0" in str(image):
+            raise _invalid("a path with a zero byte names no file")
+        return Path(image).read_bytes()
+    raise _invalid(
+        f"{type(image).__name__} is no image; PIL images, arrays, tensors, a file's bytes and paths are "
+        "(of a data set's {'bytes': ...}, give the bytes)"
+    )
+
+
+def listed(images: ImagesInput) -> list[ImageInput]:
+    """Several images, of a list or of an array of them.
+
+    Raises:
+        InvalidImageError: It is one image: taken apart, its channels or rows would be judged.
+    """
+    shape = getattr(images, "shape", None)
+    if isinstance(images, str | bytes | bytearray | PathLike | Image.Image) or (shape is not None and len(shape) < 4):
+        raise _invalid("one image was given where several are expected; put it in a list")
+    return list(images)
 
 
 def pixels_of(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -111,6 +133,8 @@ def _png(image: Image.Image) -> bytes:
         image = image.convert(_CONVERTED[image.mode])
     elif image.mode not in _PNG_MODES:
         raise _invalid(f"a PIL image of mode {image.mode!r} is no picture; convert it to RGB first")
+    if 0 in image.size:
+        raise _invalid(f"a PIL image of {image.width} x {image.height} has no pixels")
     buffer = BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm.wire import ErrorBody
 from edit_rrm_client.errors import ApiStatusError, AuthenticationError, BadResponseError, IdentityChangedError
 from edit_rrm_client.images import content_type
-from edit_rrm_client.retry import RETRYABLE_STATUSES, retry_after_s
+from edit_rrm_client.retry import is_passing, retry_after_s
 
 Parts = list[tuple[str, tuple[str | None, bytes, str]]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -105,7 +105,7 @@ def parse_response(model: type[ModelT], response: HttpResponse, now: float = 0.0
                 message,
                 code="bad_response",
                 status=status,
-                retryable=status in RETRYABLE_STATUSES,
+                retryable=is_passing(status),
                 retry_after=retry_after,
             ) from None
         kind = AuthenticationError if status == 401 else ApiStatusError

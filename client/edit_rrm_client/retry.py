@@ -14,8 +14,14 @@ from email.utils import parsedate_to_datetime
 
 from edit_rrm_client.errors import ConnectionFailedError, RewardClientError
 
-RETRYABLE_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-"""Of answers that do not say it themselves, such as a proxy's."""
+_PASSING = frozenset({408, 409, 425, 429})
+_FINAL = frozenset({400, 413, 422})
+"""Sent again, these would be answered the same, whatever the answer says of itself."""
+
+
+def is_passing(status: int) -> bool:
+    """Whether an answer that does not say it itself, such as a proxy's, may get better."""
+    return status in _PASSING or status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,11 @@ class RetryPolicy:
             rng: Draws the jitter.
             stranger: Whether nobody has ever answered.
         """
-        if not error.retryable or (self.max_attempts is not None and attempts >= self.max_attempts):
+        if (
+            not error.retryable
+            or error.status in _FINAL
+            or (self.max_attempts is not None and attempts >= self.max_attempts)
+        ):
             return None
         if stranger and isinstance(error, ConnectionFailedError) and attempts >= self.strangers:
             return None
@@ -64,13 +74,13 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
         return seconds
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def _number(text: str | None) -> float | None:
     try:
         number = float(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0.0 else None

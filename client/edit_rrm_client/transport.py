@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import httpx2
 
@@ -21,10 +22,13 @@ def http_client(
     headers: Mapping[str, str], connections: int, transport: httpx2.AsyncBaseTransport | None
 ) -> httpx2.AsyncClient:
     """A pool of connections, for one event loop; no redirects are followed with a key in hand."""
+    # No proxies of the environment: a judge is a neighbour, and its key is for nobody in between.
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_KEEPALIVE_S
     )
-    return httpx2.AsyncClient(headers=dict(headers), limits=limits, transport=transport, follow_redirects=False)
+    return httpx2.AsyncClient(
+        headers=dict(headers), limits=limits, transport=transport, follow_redirects=False, trust_env=False
+    )
 
 
 async def send(http: httpx2.AsyncClient, step: Send) -> HttpResponse | NoResponse:
@@ -48,8 +52,24 @@ async def send(http: httpx2.AsyncClient, step: Send) -> HttpResponse | NoRespons
     return HttpResponse(reply.status_code, reply.content, {key.lower(): value for key, value in reply.headers.items()})
 
 
-def checked_url(url: str) -> str:
-    """A base URL without a slash at its end.
+def checked_urls(given: str | Sequence[str], key: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Base URLs without a slash at their ends and without the key that one may have as its password; and the key.
+
+    Raises:
+        RewardClientError: One is no URL, there is none, or there are several keys.
+    """
+    listed = [given] if isinstance(given, str) else list(given)
+    if not listed:
+        raise RewardClientError(f"no URL to ask; give one such as {_EXAMPLE_URL}", code="invalid_url")
+    found = [checked_url(url) for url in listed]
+    keys = {one for _, one in found if one is not None} | ({checked_key(key)} if key and key.strip() else set())
+    if len(keys) > 1:
+        raise RewardClientError("the URLs and api_key name several API keys; give one", code="invalid_api_key")
+    return tuple(url for url, _ in found), next(iter(keys), None)
+
+
+def checked_url(url: str) -> tuple[str, str | None]:
+    """A base URL without a slash at its end, and the key that it has as its password.
 
     Raises:
         RewardClientError: It is none.
@@ -62,7 +82,9 @@ def checked_url(url: str) -> str:
         ) from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise RewardClientError(f"{url!r} is not an HTTP URL; give one such as {_EXAMPLE_URL}", code="invalid_url")
-    return url.rstrip("/")
+    key = parsed.password or None
+    bare = parsed.copy_with(username=None, password=None, query=None, fragment=None) if parsed.userinfo else parsed
+    return str(bare).rstrip("/"), None if key is None else checked_key(key)
 
 
 def checked_key(key: str) -> str:
@@ -75,6 +97,37 @@ def checked_key(key: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise RewardClientError("the API key has characters that an HTTP header cannot carry", code="invalid_api_key")
     return key
+
+
+def checked_seconds(name: str, seconds: float) -> float:
+    """A time that can be waited for.
+
+    Raises:
+        RewardClientError: It is none.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0.0):
+        raise RewardClientError(
+            f"{name}={seconds} is no time to wait; give a finite number of seconds", code="invalid_timeout"
+        )
+    return seconds
+
+
+def checked_identity(identity: str | None) -> str | None:
+    """An identity as headers carry it, without the line end that a file brings along.
+
+    Raises:
+        RewardClientError: It is none.
+    """
+    if identity is None:
+        return None
+    stripped = identity.strip()
+    if not (stripped and stripped.isascii() and stripped.isprintable()):
+        raise RewardClientError(
+            f"expect_identity={identity[:80]!r} is no identity; `edit-rrm identity` prints one, and 'first' takes the "
+            "first one",
+            code="invalid_identity",
+        )
+    return stripped
 
 
 def reason(error: BaseException) -> str:

@@ -15,8 +15,9 @@ from edit_rrm.principles import Principle
 SCORE_MAX = 10.0
 """Scores lie in [0, 10] (paper, appendix A.2); a reward is the score divided by this."""
 
-Score = Annotated[float, Field(ge=0.0, le=SCORE_MAX, allow_inf_nan=False)]
-Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0.0, le=SCORE_MAX, allow_inf_nan=False, strict=True)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+_ROUNDING = 1e-6
 
 
 class Outcome(StrEnum):
@@ -138,6 +139,10 @@ class Reward(BaseModel):
         if self.outcome is Outcome.SCORED:
             if any(number is None for number in numbers) or self.error is not None:
                 raise ValueError("a scored edit has score, reward, average, aggregation and mode, and no error")
+            assert self.score is not None, "it was just looked for"
+            assert self.reward is not None, "it was just looked for"
+            if abs(self.reward - self.score / SCORE_MAX) > _ROUNDING:
+                raise ValueError("a reward is the score divided by 10")
         elif self.score is not None or self.reward is not None or self.average is not None:
             raise ValueError("an edit that was not scored has no score, reward or average")
         elif self.error is None:

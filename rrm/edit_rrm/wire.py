@@ -19,7 +19,15 @@ MAX_SAMPLES = 16
 MAX_EDITS = 128
 """Most edits of one source in one request."""
 
-Principles = Annotated[tuple[Principle, ...], Field(min_length=1, max_length=MAX_PRINCIPLES)]
+
+def _bounded(value: object) -> object:
+    """Refuse a list that is far too long before any of it is looked at: a million wrong items are a million errors."""
+    if isinstance(value, list) and len(value) > MAX_PRINCIPLES:
+        raise ValueError(f"{len(value)} principles came; at most {MAX_PRINCIPLES} are accepted")
+    return value
+
+
+Principles = Annotated[tuple[Principle, ...], Field(min_length=1, max_length=MAX_PRINCIPLES), BeforeValidator(_bounded)]
 Base64 = Annotated[str, Field(json_schema_extra={"format": "byte"})]
 """An image file in base64, or a data URL of one."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from edit_rrm.principles import Category, Principle
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward
 from edit_rrm.wire import ErrorBody, RewardsResponse
-from edit_rrm_client.call import NoResponse, Pause, Send, Session, Steps
+from edit_rrm_client.call import Enter, NoResponse, Pause, Send, Session, Steps
 from edit_rrm_client.protocol import HttpResponse
 from edit_rrm_client.retry import RetryPolicy
 from edit_rrm_client.servers import Servers
@@ -38,6 +38,10 @@ class Wire:
     expect: str | None = None
     seconds: float = 0.1
     """That every answer takes."""
+    waits: float = 0.0
+    """Seconds until there is room for a request."""
+    full: bool = False
+    """Whether there never is."""
     now: float = 100.0
     sent: list[Send] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
@@ -74,6 +78,10 @@ class Wire:
                 self.pauses.append(step.seconds)
                 self.now += step.seconds
                 reply = None
+                continue
+            if isinstance(step, Enter):
+                reply = NoResponse("late", "no room") if self.full else None
+                self.now += step.within_s if self.full else self.waits
                 continue
             self.sent.append(step)
             reply = self.script(step)

@@ -131,3 +131,40 @@ def test_tries_are_limited_where_that_is_asked_for() -> None:
         call(wire)
     assert (caught.value.attempts, len(wire.sent), caught.value.code) == (4, 4, "draining")
     assert caught.value.elapsed == pytest.approx(sum(wire.pauses) + 0.4)
+
+
+def test_waiting_for_room_costs_time_and_no_tries() -> None:
+    wire = Wire(in_turn(GOOD), timeout_s=10.0, attempt_timeout_s=4.0, max_attempts=1, waits=7.0)
+    assert call(wire).results[0].score == 5.0
+    # The service hears what is left of the time, and not what there was before the wait.
+    assert 2_900 <= int(wire.sent[0].headers["x-deadline-ms"]) <= 3_000
+    full = Wire(in_turn(GOOD), timeout_s=3.0, full=True)
+    with pytest.raises(DeadlineError, match="max_in_flight") as caught:
+        call(full)
+    assert (caught.value.code, caught.value.attempts, full.sent) == ("no_room_in_time", 0, [])
+    assert full.now == 103.0
+
+
+def test_a_fresh_client_finds_the_one_server_that_is_there() -> None:
+    urls = tuple(f"http://{name}" for name in ("one", "two", "three", "four", "five"))
+    for live in urls:
+        wire = Wire(lambda step, live=live: GOOD if step.url == live else REFUSED, urls=urls)  # type: ignore[misc]  # bound early
+        assert call(wire).results[0].score == 5.0
+        assert set(wire.pauses) <= {0.0}
+    nobody = Wire(in_turn(REFUSED), urls=urls)
+    with pytest.raises(ConnectionFailedError) as caught:
+        call(nobody)
+    assert {step.url for step in nobody.sent} == set(urls)
+    assert caught.value.attempts <= 6
+
+
+@pytest.mark.parametrize("bad", [LATE, DRAINING], ids=["stalled", "draining"])
+def test_a_replica_that_stalls_or_drains_is_stood_in_for_at_once(bad: HttpResponse | NoResponse) -> None:
+    urls = ("http://one", "http://two")
+    wire = Wire(lambda step: GOOD if step.url == "http://two" else bad, urls=urls, attempt_timeout_s=2.0)
+    for group in range(12):
+        wire.take(exchange(wire.session, RewardsResponse, REQUEST, deadline=wire.deadline, group=str(group)))
+    assert set(wire.pauses) <= {0.0}
+    if bad is LATE:
+        # A stalled one is left alone for a while, so that not every group pays for it.
+        assert sum(step.url == "http://one" for step in wire.sent) <= 4

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edit_rrm.verdicts import Aggregation, Mode, Outcome
-from edit_rrm_client import ApiStatusError, AuthenticationError, ImageInput, RewardClient
+from edit_rrm_client import ApiStatusError, AuthenticationError, ImageInput, RewardClient, RewardClientError
 from edit_rrm_service.auth import hash_key
 from tests.client.fake_service import P_YES, PRINCIPLES, judgement, judging_service
 
@@ -103,8 +103,9 @@ def test_what_is_wrong_with_a_request_is_named(client: RewardClient) -> None:
     with pytest.raises(ApiStatusError, match="instruction") as caught:
         client.reward("   ", SOURCE, blue(1.0))
     assert (caught.value.code, caught.value.status, caught.value.param) == ("invalid_request", 422, "instruction")
-    with pytest.raises(ApiStatusError, match="at least one edited image"):
+    with pytest.raises(RewardClientError, match="at least one edited image") as none:
         client.rewards("x", SOURCE, [])
+    assert (none.value.code, none.value.param) == ("invalid_request", "edited")
     with pytest.raises(FileNotFoundError):
         client.reward("x", "missing.png", blue(1.0))
 

@@ -16,6 +16,7 @@ from edit_rrm_client.errors import (
     ApiStatusError,
     AuthenticationError,
     BadResponseError,
+    ConnectionFailedError,
     IdentityChangedError,
     RewardClientError,
     UnscoredError,
@@ -25,6 +26,7 @@ from edit_rrm_client.protocol import HttpResponse
 from tests.client.steps import (
     BROKEN,
     IDENTITY,
+    OTHER,
     PRINCIPLES,
     REFUSED,
     Wire,
@@ -89,16 +91,59 @@ def test_a_group_beyond_one_request_is_sent_in_several() -> None:
     assert wire.pauses == []
 
 
-def test_a_judge_that_changes_between_two_tries_of_a_group_is_not_mixed_in() -> None:
-    wire = Wire(in_turn(judged(scored(1.0), TIMED_OUT), failed(409, "identity_mismatch")))
+MISMATCH = failed(409, "identity_mismatch")
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_judge_that_changes_between_two_tries_of_a_group_is_not_mixed_in(honest: bool) -> None:
+    """Unpinned, the new judge judges all of the group again; whether it says that it is another, or only is."""
+    new = judged(scored(3.0), scored(4.0), identity=OTHER)
+    refusal = MISMATCH if honest else judged(scored(9.0), identity=OTHER)
+    wire = Wire(in_turn(judged(scored(1.0), TIMED_OUT), refusal, new))
+    result = ask(wire, 2)
+    assert [one.score for one in result.results] == [3.0, 4.0]
+    assert result.identity == OTHER
+    assert [len(edits_of(step)) for step in wire.sent] == [2, 1, 2]
     with pytest.raises(IdentityChangedError):
-        ask(wire, 2)
+        ask(Wire(in_turn(judged(scored(1.0), TIMED_OUT), refusal, new), expect=IDENTITY), 2)
+
+
+def test_replicas_of_different_judges_are_told_so() -> None:
+    names = iter("abcdefgh")
+
+    def another(step: Send) -> HttpResponse:
+        return judged(*[TIMED_OUT] * len(edits_of(step)), identity=next(names) * 64)
+
+    with pytest.raises(IdentityChangedError, match="serve different judges"):
+        ask(Wire(another), 2)
+
+
+def test_results_of_another_judge_than_the_answers_are_no_answer() -> None:
+    lie = judged(scored(1.0, identity=OTHER), scored(2.0, identity=IDENTITY))
+    with pytest.raises(BadResponseError, match="came in an answer of"):
+        ask(Wire(in_turn(lie)), 2)
+
+
+def test_a_group_that_is_too_large_for_one_request_goes_in_smaller_ones() -> None:
+    """A service's limit is in bytes, and what a proxy allows is nobody's to know."""
+
+    def limited(step: Send) -> HttpResponse:
+        edits = edits_of(step)
+        return judged(*(scored(float(edit)) for edit in edits)) if len(edits) <= 3 else failed(413, "body_too_large")
+
+    wire = Wire(limited)
+    result = ask(wire, 10)
+    assert [one.score for one in result.results] == [float(index) for index in range(10)]
+    assert max(len(edits_of(step)) for step in wire.sent[2:]) <= 3
+    alone = ask(Wire(in_turn(failed(413, "body_too_large"))), 2)
+    assert alone.outcomes == (Outcome.BAD_IMAGE,) * 2
+    assert [one.error.param for one in alone.results if one.error] == ["edited[0]", "edited[1]"]
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome", "code"),
     [
-        (REFUSED, Outcome.ENGINE_ERROR, "connection_failed"),
+        (BROKEN, Outcome.TIMED_OUT, "connection_failed"),
         (failed(429, "overloaded", retryable=True), Outcome.OVERLOADED, "overloaded"),
         (failed(429, "rate_limited", retryable=True), Outcome.OVERLOADED, "rate_limited"),
         (failed(503, "draining", retryable=True), Outcome.TIMED_OUT, "draining"),
@@ -134,11 +179,12 @@ def test_a_group_that_nobody_judged_is_masked_and_says_why(
         (failed(422, "invalid_request"), ApiStatusError),
         (judged(scored(1.0)), BadResponseError),
         (HttpResponse(200, b"{}"), BadResponseError),
+        (REFUSED, ConnectionFailedError),
     ],
-    ids=["key", "request", "item count", "garbage"],
+    ids=["key", "request", "item count", "garbage", "nobody there"],
 )
 def test_what_is_wrong_with_the_whole_run_is_raised(
-    answer: HttpResponse, kind: type[RewardClientError], on_error: OnError
+    answer: HttpResponse | NoResponse, kind: type[RewardClientError], on_error: OnError
 ) -> None:
     with pytest.raises(kind):
         ask(Wire(in_turn(answer)), 3, on_error)

@@ -86,3 +86,16 @@ def test_the_client_imports_neither_torch_nor_anything_of_the_service() -> None:
     code = f"import sys, edit_rrm_client; sys.exit(str([name for name in {heavy} if name in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
+
+
+def test_what_is_nearly_an_image_is_told_what_would_be() -> None:
+    file = encode_image(Image.new("RGB", (4, 4), "red"))
+    assert encode_image(bytearray(file)) == encode_image(memoryview(file)) == file
+    for wrong, told in (
+        (None, "NoneType is no image"),
+        ({"bytes": file}, "give the bytes"),
+        (Image.new("RGB", (0, 4)), "has no pixels"),
+        ("a\0b.png", "names no file"),
+    ):
+        with pytest.raises(InvalidImageError, match=told):
+            encode_image(wrong)  # type: ignore[arg-type]  # that is the point

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edit_rrm_client.errors import ApiStatusError, BadResponseError, ConnectionFailedError, RewardClientError
-from edit_rrm_client.retry import RetryPolicy, retry_after_s
+from edit_rrm_client.retry import RetryPolicy, is_passing, retry_after_s
 
 NOW = 1_700_000_000.0
 
@@ -42,10 +42,22 @@ def test_those_who_failed_together_do_not_come_back_together() -> None:
         ApiStatusError("wrong", code="invalid_request", status=422),
         ApiStatusError("unread", code="unparsable", status=502),
         BadResponseError("html", code="bad_response"),
+        # Whatever these say of themselves.
+        *(ApiStatusError("wrong", code="x", status=status, retryable=True) for status in (400, 413, 422)),
     ],
 )
 def test_what_cannot_get_better_is_not_sent_again(error: RewardClientError) -> None:
     assert RetryPolicy().pause_s(error, 1, random.Random(0), stranger=False) is None
+
+
+def test_of_answers_that_do_not_say_it_the_status_does() -> None:
+    assert all(is_passing(status) for status in (408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 529))
+    assert not any(is_passing(status) for status in (400, 401, 403, 404, 405, 413, 415, 422))
+
+
+def test_a_date_that_no_clock_has_says_nothing() -> None:
+    for text in ("Mon, 99999999999999999999 Jan 2020 00:00:00 GMT", "Mon, 01 Jan 99999 00:00:00 GMT", "soon"):
+        assert retry_after_s({"retry-after": text}, NOW) is None
 
 
 def test_attempts_end_where_they_are_limited_and_where_nobody_was_ever_there() -> None:

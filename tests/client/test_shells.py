@@ -15,12 +15,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
 
 from edit_rrm.verdicts import Outcome
-from edit_rrm_client import AsyncRewardClient, DeadlineError, Group, IdentityChangedError, RewardClient, UnscoredError
+from edit_rrm_client import (
+    AsyncRewardClient,
+    ConnectionFailedError,
+    DeadlineError,
+    Group,
+    IdentityChangedError,
+    InvalidImageError,
+    RewardClient,
+    RewardClientError,
+    UnscoredError,
+)
 from tests.client.fake_service import judgement, judging_service
 
 SOURCE = Image.new("RGB", (64, 64), "red")
@@ -250,3 +261,156 @@ def test_a_deadline_is_one_whatever_the_other_side_does(serve: Callable[[socket.
         assert time.monotonic() - began < 2.8
     assert not result.mask.any()
     assert np.isnan(result.rewards).all()
+
+
+def test_a_client_that_is_closed_leaves_nobody_waiting() -> None:
+    """One thread closes what another waits for: that call ends at once, with an error that says so."""
+    with listening_to_nobody() as url:
+        client = RewardClient(url, timeout=60.0)
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                client.identity()
+            except RewardClientError as error:
+                ended.append(error)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.3)
+        client.close()
+        waiting.join(5.0)
+        assert not waiting.is_alive()
+        (error,) = ended
+        assert isinstance(error, RewardClientError)
+        assert error.code == "closed"
+
+
+@contextmanager
+def listening_to_nobody() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_callback_that_calls_its_own_client_is_told_and_does_not_wait_for_ever(url: str) -> None:
+    with RewardClient(url) as client:
+
+        def again(done: int, total: int | None) -> None:
+            client.identity()
+
+        with pytest.raises(RewardClientError, match="from its own thread") as caught:
+            client.score_groups([Group("x", SOURCE, [shade(0.5)])], progress=again)
+        assert caught.value.code == "reentrant"
+
+        def asking() -> Iterator[Group]:
+            yield Group(client.identity().name, SOURCE, [shade(0.5)])
+
+        assert client.score_groups(asking())[0].mask.all(), "who makes groups may ask"
+
+        def closing() -> Iterator[Group]:
+            client.close()
+            yield Group("x", SOURCE, [shade(0.5)])
+
+        with pytest.raises(RewardClientError, match="was closed while this call was under way"):
+            client.score_groups(closing())
+        assert client.identity().name
+
+
+def test_making_groups_slowly_costs_those_under_way_nothing(url: str) -> None:
+    def slowly() -> Iterator[Group]:
+        for number in range(3):
+            yield Group(f"x {number}", SOURCE, [shade(0.5)])
+            time.sleep(1.5)
+
+    with RewardClient(url, timeout=1.0) as client:
+        client.identity(timeout=10.0)
+        assert all(result.mask.all() for result in client.score_groups(slowly()))
+
+
+def test_single_edits_are_counted_too(url: str) -> None:
+    with RewardClient(url) as client:
+        client.reward("x", SOURCE, shade(0.5))
+        with pytest.raises(RewardClientError):
+            client.reward("x", SOURCE, shade(0.0))
+        stats = client.stats()
+        assert dict(stats.outcomes) == {"scored": 1, "unparsable": 1}
+        assert stats.failed_share == 0.5
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_a_time_that_is_none_is_refused_and_not_waited_for(url: str, seconds: float) -> None:
+    with pytest.raises(RewardClientError, match="a finite number of seconds"):
+        RewardClient(url, timeout=seconds)
+    with RewardClient(url) as client:
+        for call in (lambda: client.identity(timeout=seconds), lambda: client.wait_until_ready(seconds)):
+            with pytest.raises(RewardClientError) as caught:
+                call()
+            assert caught.value.code == "invalid_timeout"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"url": []}, "invalid_url"),
+        ({"url": "http://x", "max_in_flight": 0}, "invalid_limit"),
+        ({"url": "http://x", "max_attempts": 0}, "invalid_limit"),
+        ({"url": "http://x", "expect_identity": "é"}, "invalid_identity"),
+        ({"url": "http://x", "expect_identity": " "}, "invalid_identity"),
+        ({"url": "http://user:one@x", "api_key": "two"}, "invalid_api_key"),
+        ({"url": ["http://user:one@x", "http://user:two@y"]}, "invalid_api_key"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], code: str) -> None:
+    with pytest.raises(RewardClientError) as caught:
+        RewardClient(**arguments)
+    assert caught.value.code == code
+    assert "one" not in str(caught.value).split("API keys")[0] or code != "invalid_api_key"
+
+
+def test_a_key_in_the_url_is_the_key_and_is_never_shown() -> None:
+    seen: list[str] = []
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers.get("authorization", ""))
+        raise httpx2.ConnectError("refused")
+
+    refusing = httpx2.MockTransport(answering)
+    for given in ({"url": "http://trainer:hidden@judge:8000/"}, {"url": "http://judge:8000", "api_key": " hidden\n"}):
+        client = RewardClient(**given, transport=refusing)  # type: ignore[arg-type]  # strings
+        with client, pytest.raises(ConnectionFailedError) as caught:
+            client.identity()
+        assert "hidden" not in str(caught.value)
+        assert "http://judge:8000 did not answer" in str(caught.value)
+    assert set(seen) == {"Bearer hidden"}
+    nameless = RewardClient("http://judge:8000", api_key="", transport=refusing)
+    with nameless, pytest.raises(ConnectionFailedError):
+        nameless.identity()
+    assert seen[-1] == ""
+
+
+def test_proxies_of_the_environment_are_not_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with RewardClient(url, timeout=20.0) as client:
+        assert client.identity().identity
+
+
+def test_one_edit_that_is_no_image_costs_itself_and_all_of_them_are_a_mistake(url: str) -> None:
+    nan = np.full((3, 64, 64), np.nan, np.float32)
+    with RewardClient(url) as client:
+        result = client.rewards("x", SOURCE, [shade(0.5), nan, "nowhere.png", shade(1.0)])
+        assert result.mask.tolist() == [True, False, False, True]
+        assert result.rewards[[0, 3]].tolist() == pytest.approx([0.5, 1.0], abs=0.02)
+        assert result.outcomes[1] is Outcome.BAD_IMAGE
+        assert [one.error.param for one in result.results if one.error] == ["edited[1]", "edited[2]"]
+        with pytest.raises(InvalidImageError, match="scale them to 0 to 1"):
+            client.rewards("x", SOURCE, [shade(0.5) * 255.0] * 3)
+        with pytest.raises(InvalidImageError, match="put it in a list"):
+            client.rewards("x", SOURCE, shade(0.5))
+        assert client.rewards("x", SOURCE, np.stack([shade(0.5)] * 2)).mask.all()
+        assert client.score_groups([Group("x", SOURCE, [nan, shade(0.5)])])[0].mask.tolist() == [False, True]
+        with pytest.raises(RewardClientError, match="in_flight=-1"):
+            client.score_groups([], in_flight=-1)

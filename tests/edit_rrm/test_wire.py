@@ -106,3 +106,12 @@ def test_true_is_no_number(field: str) -> None:
     assert RewardRequest.model_validate({"instruction": "make it blue", field: "1"}) == RewardRequest.model_validate(
         {"instruction": "make it blue", field: 1}
     )
+
+
+@pytest.mark.parametrize(
+    "changed", [{"reward": 0.9}, {"score": True, "reward": 0.1}, {"average": True}, {"reward": "0.75"}]
+)
+def test_numbers_that_are_none_or_do_not_agree_are_no_reward(changed: dict[str, Any]) -> None:
+    Reward.model_validate(SCORED)
+    with pytest.raises(ValidationError):
+        Reward.model_validate(SCORED | changed)

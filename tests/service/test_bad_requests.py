@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -140,3 +141,24 @@ async def test_unknown_fields_are_refused_in_json_bodies_too(client: httpx2.Asyn
     reply = await client.post("/v1/reward", content=json.dumps(body), headers={"content-type": "application/json"})
     assert reply.status_code == 422
     assert error_of(reply)["param"] == "seeds"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/get_reward", b'{"query": ["a"], "labels": [' + b"5," * 3_000_000 + b"5]}"),
+        ("/score", b'{"requests": [' + b"{}," * 1_000_000 + b"{}]}"),
+        ("/v1/rewards", b'{"instruction": "x", "principles": [' + b"{}," * 1_000_000 + b"{}]}"),
+        ("/v1/rewards", b'{"instruction": "x", "edited": [' + b"5," * 90_000 + b"5]}"),
+        ("/score", b'{"requests": [' + b"5," * 90_000 + b"5]}"),
+        ("/v1/reward", b"{" + b",".join(b'"%d": 1' % number for number in range(90_000)) + b"}"),
+    ],
+    ids=["labels", "items", "principles", "edits", "just allowed", "keys"],
+)
+async def test_a_million_values_in_a_small_body_hold_up_nobody(path: str, body: bytes) -> None:
+    async with running(FakeEngine()) as client:
+        began = time.monotonic()
+        reply = await client.post(path, content=body, headers={"content-type": "application/json"})
+        assert reply.status_code == 422
+        assert error_of(reply)["message"]
+        assert time.monotonic() - began < 2.0

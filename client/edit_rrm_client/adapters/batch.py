@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -44,9 +44,10 @@ class BatchResult:
     def neutral(self) -> npt.NDArray[np.float32]:
         """Rewards for a trainer that knows no mask: what was not measured gets the mean of what was, in its group.
 
-        GRPO's advantage of such an entry is 0 and that of the others has the right sign and order; only the group's
-        standard deviation is a little smaller. Where nothing of a group was measured, the whole batch's mean stands in,
-        and all its advantages are 0.
+        Where whole groups are in the batch, GRPO's advantage of such an entry is 0 and that of the others has the right
+        sign and order; only the group's standard deviation is a little smaller. Where a trainer spreads its groups
+        over devices, the mean is that of a part: see `neutralised`. Where nothing of a group was measured, the whole
+        batch's mean stands in, and all its advantages are 0.
 
         Returns:
             Finite rewards, shape (N,).
@@ -56,14 +57,38 @@ class BatchResult:
         """
         if not self.mask.any():
             raise_unscored(GroupResult(self.results))
-        filled = self.rewards.copy()
-        overall = self.rewards[self.mask].mean()
-        for places in self.groups:
-            members = np.array(places)
-            measured = self.mask[members]
-            mean = self.rewards[members[measured]].mean() if measured.any() else overall
-            filled[members[~measured]] = mean
-        return filled
+        keys = {place: number for number, places in enumerate(self.groups) for place in places}
+        return neutralised(self.rewards, self.mask, [keys[place] for place in range(len(self.results))])
+
+
+def neutralised(rewards: npt.ArrayLike, measured: npt.ArrayLike, keys: Sequence[Hashable]) -> npt.NDArray[np.float32]:
+    """Rewards with the mean of its group for what was not measured.
+
+    Args:
+        rewards: Shape (N,) or (N, ...), such as one for each time step; what was not measured may be anything.
+        measured: Which were, shape (N,).
+        keys: Of each entry's group, length N: its instruction and source.
+
+    Returns:
+        Finite rewards of the same shape. Of a group of which nothing was measured, the mean of all.
+
+    Raises:
+        ValueError: The lengths differ, or nothing was measured at all.
+    """
+    values, valid = np.array(rewards, np.float32), np.asarray(measured).astype(np.bool_).reshape(-1)
+    if not len(values) == len(valid) == len(keys):
+        raise ValueError(f"{len(values)} rewards, {len(valid)} flags and {len(keys)} keys")
+    if not valid.any():
+        raise ValueError("nothing was measured: there is no mean to give")
+    overall = values[valid].mean(0)
+    members: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        members.setdefault(key, []).append(place)
+    for listed in members.values():
+        places = np.array(listed)
+        known = places[valid[places]]
+        values[places[~valid[places]]] = values[known].mean(0) if len(known) else overall
+    return values
 
 
 def score_batch(
@@ -90,7 +115,7 @@ def score_batch(
         FailureBudgetError: Too much failed.
         RewardClientError: As `RewardClient.score_groups`.
     """
-    images = list(edited)
+    images, sources = list(edited), list(sources)
     if not len(instructions) == len(sources) == len(images):
         raise ValueError(f"{len(instructions)} instructions, {len(sources)} sources and {len(images)} edits")
     # A trainer repeats one source object for a whole group; each object is encoded once.

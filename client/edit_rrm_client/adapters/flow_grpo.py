@@ -1,8 +1,15 @@
 """Rewards as flow_grpo asks for them, and those who took its interface over: DiffusionNFT, Edit-R1.
 
 They call ``fn(images, prompts, metadata)``, where images are (N, C, H, W) in 0 to 1 or (N, H, W, C) in 0 to 255, and
-want one number an image; none of them knows a mask. So what was not measured gets its group's mean, which GRPO turns
-into no advantage (`BatchResult.neutral`), and the mask itself is in the info.
+want one number an image; none of them knows a mask. So what was not measured gets the mean of its group, as far as it
+is in the batch (`BatchResult.neutral`), and which ones were measured is among the rewards: ``edit_rrm_measured``.
+
+flow_grpo spreads a group over its devices, so that a batch has only a part of it, and its mean is not the group's. Fill
+it in again where the whole is known, after the rewards are gathered::
+
+    gathered_rewards["avg"] = neutralised(gathered_rewards["avg"], gathered_rewards["edit_rrm_measured"], prompts)
+
+with a prompt (better, a prompt and its source) for each. Then the advantage of what was not measured is 0.
 
 In flow_grpo's ``scripts/train_flux_kontext.py``, in place of ``multi_score``::
 
@@ -24,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edit_rrm.verdicts import Mode
-from edit_rrm_client.adapters.batch import Scorer, score_batch
+from edit_rrm_client.adapters.batch import Scorer, neutralised, score_batch
 from edit_rrm_client.failure_policy import FailureBudget
 from edit_rrm_client.images import ImageInput, Tensor
 
@@ -32,6 +39,9 @@ SOURCE_KEYS = ("source", "source_image", "ref_image", "image")
 """Where metadata may have an edit's source, in this order."""
 
 Info = dict[str, Any]
+
+_BEYOND = 0.1
+"""How far beyond 0 and 1 a VAE's floats are clamped."""
 
 
 class FlowGrpoReward:
@@ -65,10 +75,12 @@ class FlowGrpoReward:
             only_strict: Is flow_grpo's, for another reward.
 
         Returns:
-            ``avg`` and ``edit_rrm``, both shape (N,), and the info of `FlowGrpoScore`.
+            ``avg``, ``edit_rrm`` and ``edit_rrm_measured`` (1, or 0 where nothing was measured), each of shape (N,),
+            and the info of `FlowGrpoScore`.
         """
         scores, info = self._score(images, prompts, metadata, ref_images)
-        return {"edit_rrm": scores, "avg": scores.copy()}, info
+        measured = np.asarray(info["mask"], np.float32)
+        return {"edit_rrm": scores, "edit_rrm_measured": measured, "avg": scores.copy()}, info
 
 
 class FlowGrpoScore:
@@ -119,10 +131,19 @@ def source_of(metadata: Mapping[str, Any]) -> ImageInput:
 
 
 def clamped(image: ImageInput) -> ImageInput:
-    """An image whose floats are within 0 and 1: what a VAE decodes is a little beyond, and trainers clamp it."""
-    if hasattr(image, "clamp") and "float" in str(getattr(image, "dtype", "")):
-        clamped: ImageInput = image.clamp(0.0, 1.0)
-        return clamped
-    if isinstance(image, np.ndarray) and np.issubdtype(image.dtype, np.floating):
-        return image.clip(0.0, 1.0)
-    return image
+    """An image whose floats are within 0 and 1, where they were a little beyond, as a VAE decodes them.
+
+    Floats that are far beyond are another range's (-1 to 1, 0 to 255): they stay as they are, and are refused where
+    the image is encoded.
+    """
+    array: Any = image
+    if "float" not in str(getattr(array, "dtype", "")) or not hasattr(array, "clip"):
+        return image
+    low, high = float(array.min()), float(array.max())
+    if low < -_BEYOND or high > 1.0 + _BEYOND:
+        return image
+    within: ImageInput = array.clip(0.0, 1.0)
+    return within
+
+
+__all__ = ["SOURCE_KEYS", "FlowGrpoReward", "FlowGrpoScore", "clamped", "neutralised", "source_of"]

@@ -90,6 +90,8 @@ def _read(path: str) -> bytes | str:
         return Path(path).read_bytes()
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
+    except ValueError as error:  # a zero byte in it
+        return f"{path!r} cannot be read: {error}"
 
 
 def checked_instruction(text: str | None) -> str | Reward:

@@ -77,6 +77,9 @@ class Columns:
         Raises:
             BulkError: A column is missing, of a type that is of no use, or would collide with one of the output's.
         """
+        twice = [name for name in self.needed if schema.names.count(name) > 1]
+        if twice:
+            raise BulkError(f"{where} has several columns {twice[0]!r}; rename all but one", code="bad_column")
         missing = [name for name in self.needed if name not in schema.names]
         if missing:
             raise BulkError(

@@ -10,15 +10,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from edit_rrm.verdicts import Aggregation, Mode, Outcome, Reward
-from edit_rrm.wire import MAX_EDITS
 from edit_rrm_client.adapters.batch import grouped, in_order
-from edit_rrm_client.bulk.cells import Images, checked_instruction, unscored
+from edit_rrm_client.bulk.cells import Images, checked_instruction
 from edit_rrm_client.bulk.results import MAY_PASS, result_table
-from edit_rrm_client.errors import ApiStatusError
 from edit_rrm_client.failure_policy import FailureBudget, FailurePolicy
 from edit_rrm_client.group import GroupResult
 
-_TOO_LARGE = 413
 MAX_FAILED = 0.5
 """Share of the last edits that may fail for no reason of their own."""
 
@@ -109,31 +106,17 @@ class WindowJudge:
         return result_table(window, [failed.get(place) or judged[place] for place in range(len(rows))])
 
     async def _group(self, instruction: str, source: bytes, edited: Sequence[bytes]) -> GroupResult:
-        """A group's results; it goes to the service in pieces where it is too large for one request."""
-        results: list[Reward] = []
-        step = MAX_EDITS
-        while len(results) < len(edited):
-            some = edited[len(results) : len(results) + step]
-            try:
-                async with self._slots:
-                    answer = await self._judge.rewards(
-                        instruction,
-                        source,
-                        some,
-                        mode=self._how.mode,
-                        aggregation=self._how.aggregation,
-                        samples=self._how.samples,
-                    )
-            except ApiStatusError as error:
-                if error.status != _TOO_LARGE:
-                    raise
-                if len(some) > 1:
-                    step = (len(some) + 1) // 2
-                    continue
-                answer = GroupResult((unscored(Outcome.BAD_IMAGE, error.code, str(error), "edited"),))
-            results += answer.results
-            self._count(answer.results)
-        return GroupResult(tuple(results))
+        async with self._slots:
+            answer = await self._judge.rewards(
+                instruction,
+                source,
+                edited,
+                mode=self._how.mode,
+                aggregation=self._how.aggregation,
+                samples=self._how.samples,
+            )
+        self._count(answer.results)
+        return answer
 
     def _count(self, results: tuple[Reward, ...]) -> None:
         self._seen(results)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -24,6 +24,8 @@ ModelT = TypeVar("ModelT", DecomposeRequest, RewardRequest, VerifyRequest)
 AnyModelT = TypeVar("AnyModelT", bound=BaseModel)
 
 _MAX_FIELD_BYTES = 1 << 20
+MAX_JSON_VALUES = 100_000
+"""Most values in a JSON text, counted roughly: by what separates and opens them."""
 _FIELDS_AS_JSON = ("principles",)
 
 
@@ -214,10 +216,27 @@ def json_object(text: bytes | str, param: str) -> dict[str, Any]:
 
 
 def _json(text: bytes | str, param: str) -> Any:
+    # Counted in no time, where parsing and checking a million values would hold up everybody: base64 has none of these.
+    whole = text if isinstance(text, bytes) else text.encode(errors="replace")
+    values = sum(whole.count(mark) for mark in (b",", b"[", b"{"))
+    if values > MAX_JSON_VALUES:
+        message = f"{param} has more than {MAX_JSON_VALUES:,} values; send fewer at a time"
+        raise ApiError(422, "invalid_request", message, param=param)
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise ApiError(400, "unreadable_body", f"{param} is not valid JSON", param=param) from None
+
+
+def bounded_list(most: int) -> BeforeValidator:
+    """Refuse a list that is too long before any of it is looked at: a million wrong items are a million errors."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > most:
+            raise ValueError(f"{len(value)} items came; at most {most} are accepted here")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _invalid(error: ValidationError) -> ApiError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +37,8 @@ def serving(urls: Sequence[str], model: str | None, engine: str | None) -> Itera
         return
     from edit_rrm_client.local import LocalServiceError, local_service
 
+    # Or a SIGTERM would end this command and leave its service behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     flags = [*(["--model", model] if model else []), *(["--engine", engine] if engine else [])]
     with tempfile.TemporaryDirectory() as folder:
         typer.echo("starting a service for this command (use --url to keep one)", err=True)

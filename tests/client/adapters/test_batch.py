@@ -70,3 +70,10 @@ def test_lengths_have_to_agree_and_reasons_stay() -> None:
         batch.neutral()
     assert caught.value.retryable
     assert not caught.value.result.mask.any()
+
+
+def test_sources_may_be_an_array_of_them() -> None:
+    sources = np.stack([np.asarray(source) for source in SOURCES])
+    batch = score_batch(RednessScorer(), ["x", "x"], sources, [edit(5), edit(7)])  # type: ignore[arg-type]  # as trainers have them
+    assert batch.rewards.tolist() == pytest.approx([0.5, 0.7])
+    assert len(batch.groups) == 2

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from edit_rrm_client import UnscoredError
-from edit_rrm_client.adapters.flow_grpo import FlowGrpoReward, FlowGrpoScore, source_of
+from edit_rrm_client import InvalidImageError, UnscoredError
+from edit_rrm_client.adapters.flow_grpo import FlowGrpoReward, FlowGrpoScore, neutralised, source_of
 from tests.client.adapters.scorer import RednessScorer
 
 SOURCE = Image.new("RGB", (16, 16), "white")
@@ -67,3 +67,40 @@ def test_no_source_and_no_score_are_said() -> None:
         source_of({"tag": "x"})
     with pytest.raises(UnscoredError):
         FlowGrpoReward(RednessScorer())(decoded([0, 0]), PROMPTS[:2], NO_METADATA[:2], [SOURCE] * 2)
+
+
+def test_floats_of_another_range_are_refused_and_not_clamped_into_a_picture() -> None:
+    for wrong in (decoded([10, 5]) * 2.0 - 1.0, decoded([10, 5]).clamp(0, 1) * 255.0):
+        with pytest.raises(InvalidImageError, match="scale them to 0 to 1"):
+            FlowGrpoReward(RednessScorer())(wrong, PROMPTS[:2], NO_METADATA[:2], [SOURCE] * 2)
+
+
+def test_a_group_that_is_spread_over_devices_is_made_neutral_where_it_is_whole() -> None:
+    """As flow_grpo does: each device has a part of every group, and its part's mean is not the group's."""
+    rng = np.random.default_rng(0)
+    tenths = rng.integers(1, 11, 48)
+    tenths[::7] = 0
+    prompts = [f"make it red {number % 2}" for number in range(48)]
+    parts = [slice(start, None, 4) for start in range(4)]
+    rewards, measured = np.zeros(48, np.float32), np.zeros(48, np.float32)
+    for part in parts:
+        count = len(prompts[part])
+        found, _ = FlowGrpoReward(RednessScorer())(
+            decoded(tenths[part].tolist()), prompts[part], [{}] * count, [SOURCE] * count
+        )
+        rewards[part], measured[part] = found["avg"], found["edit_rrm_measured"]
+    whole = neutralised(rewards, measured, prompts)
+    assert (measured == (tenths > 0)).all()
+    for prompt in set(prompts):
+        members = np.array([one == prompt for one in prompts])
+        unmeasured = members & (tenths == 0)
+        mean = rewards[members & (tenths > 0)].mean()
+        assert whole[unmeasured] == pytest.approx(mean, abs=1e-6)
+        assert np.abs(rewards[unmeasured] - mean).max() > 0.02, "a part's mean is another"
+    # A reward for each time step, as flow_grpo has them after it has repeated them.
+    stepped = neutralised(np.repeat(rewards[:, None], 3, 1), measured, prompts)
+    assert np.allclose(stepped, whole[:, None])
+    with pytest.raises(ValueError, match="nothing was measured"):
+        neutralised([0.5], [0.0], ["x"])
+    with pytest.raises(ValueError, match="1 rewards, 2 flags"):
+        neutralised([0.5], [1.0, 1.0], ["x"])

@@ -97,3 +97,15 @@ def test_instructions_that_the_service_would_refuse(text: str | None) -> None:
 
 def test_an_instruction_is_stripped_as_the_service_does() -> None:
     assert checked_instruction(" x ") == "x"
+
+
+def test_a_column_that_is_there_twice_is_no_column() -> None:
+    twice = pa.schema([*SCHEMA, pa.field("source", pa.binary())])
+    with pytest.raises(BulkError, match="it has several columns 'source'; rename all but one"):
+        Columns("prompt").check(twice, "it")
+
+
+def test_a_path_that_no_file_can_have_costs_its_row() -> None:
+    found = Images().load({"bytes": None, "path": "a\0b.png"}, "edited")
+    assert isinstance(found, Reward)
+    assert found.outcome is Outcome.BAD_IMAGE

@@ -222,18 +222,6 @@ class Small(RednessJudge):
         return await super().rewards(instruction, source, edited, **how)
 
 
-def test_a_group_too_large_for_a_request_goes_in_pieces(tmp_path: Path) -> None:
-    written(tmp_path / "edits.parquet", 22, group=11)
-    judge = Small()
-    summary = run(job(tmp_path), judge)
-    assert summary.outcomes == {"scored": 20, "bad_image": 2}
-    found = read(tmp_path / "scores.parquet")
-    assert [(row["row"], row["error_code"]) for row in found if row["outcome"] == "bad_image"] == [
-        (0, "body_too_large"),
-        (11, "body_too_large"),
-    ]
-
-
 def test_only_one_process_writes_an_output(tmp_path: Path) -> None:
     written(tmp_path / "edits.parquet", 8)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 
@@ -186,3 +188,16 @@ async def test_a_key_goes_in_the_url_of_a_trainer_that_takes_only_a_url() -> Non
         reply = await client.post("/score", json=one, auth=httpx2.BasicAuth("trainer", "secret"))
         assert reply.json()["results"] == [{"edit_rrm": {"edit_rrm": 0.95}}]
         assert (await client.post("/score", json=one, auth=httpx2.BasicAuth("secret", "wrong"))).status_code == 401
+
+
+async def test_names_that_are_no_text_are_refused_and_break_nothing() -> None:
+    async with running(FakeEngine()) as client:
+        item = payload([Sample("x", SOURCE, BLUE)], ["edit_rrm"])["requests"][0]
+        for name in ("\ud800", "x" * 5_000, {"deep": [1]}):
+            reply = await client.post(
+                "/score",
+                content=json.dumps({"requests": [item | {"request_id": name}]}),
+                headers={"content-type": "application/json"},
+            )
+            assert reply.status_code == 422
+            assert "request_id" in error_of(reply)["param"]

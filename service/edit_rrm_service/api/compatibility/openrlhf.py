@@ -8,14 +8,14 @@ OpenRLHF hands labels on from the data set as they are. How it is judged is in t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from edit_rrm.verdicts import Mode
 from edit_rrm.wire import ErrorBody
-from edit_rrm_service.api.bodies import image_from_base64, json_body, json_object, validated
+from edit_rrm_service.api.bodies import bounded_list, image_from_base64, json_body, json_object, validated
 from edit_rrm_service.api.calls import request_id_of, state_of, until_disconnect
 from edit_rrm_service.api.compatibility.edits import MAX_ITEMS, Edit, Failed, judge_edits, raise_if_worth_another_try
 from edit_rrm_service.api.judging import entered, in_time
@@ -49,9 +49,9 @@ class GetReward(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    query: tuple[str, ...] = Field(min_length=1, max_length=MAX_ITEMS)
-    prompts: tuple[str, ...] | None = None
-    labels: tuple[dict[str, Any] | str, ...]
+    query: Annotated[tuple[str, ...], Field(min_length=1), bounded_list(MAX_ITEMS)]
+    prompts: Annotated[tuple[str, ...], bounded_list(MAX_ITEMS)] | None = None
+    labels: Annotated[tuple[dict[str, Any] | str, ...], bounded_list(MAX_ITEMS)]
 
 
 class RewardsOfQueries(BaseModel):

@@ -1,21 +1,22 @@
 """UniRL's reward service: `POST /score`, `GET /rewards`, `GET /health` (protocol 1, as of its client in June 2026).
 
 Its trainer calls this with ``RemoteRewardSpec(base_url="http://judge:8000", required_rewards=("edit_rrm",))``. The last
-turn of an item's history has the edited image and the instruction, the turn before it the source. Everything that is
-wrong with an item is an error of that item: the trainer prints those, and of an error status only the number.
+turn of an item's history has the edited image and the instruction, the turn before it the source. What is wrong with
+an item's content is an error of that item: the trainer prints those, and of an error status only the number. A body
+that is of another form altogether is refused as a whole.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from edit_rrm.verdicts import ErrorDetail, Mode
 from edit_rrm.wire import ErrorBody
-from edit_rrm_service.api.bodies import image_from_base64, json_body, json_object, validated
+from edit_rrm_service.api.bodies import bounded_list, image_from_base64, json_body, json_object, validated
 from edit_rrm_service.api.calls import request_id_of, state_of, until_disconnect
 from edit_rrm_service.api.compatibility.edits import MAX_ITEMS, Edit, Failed, judge_edits, raise_if_worth_another_try
 from edit_rrm_service.api.judging import entered, in_time
@@ -26,7 +27,13 @@ from edit_rrm_service.state import ServiceState
 REWARDS = {"edit_rrm": Mode.THINK, "edit_rrm_probe": Mode.PROBE}
 """Names that a trainer may require, and how each is judged."""
 
+_MAX_TURNS = 64
+
 router = APIRouter(tags=["Compatibility"])
+
+
+Echoed = Annotated[str, Field(max_length=1_024)] | int | None
+"""What an item calls itself, and gets back."""
 
 
 class Turn(BaseModel):
@@ -43,14 +50,14 @@ class Item(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    history: tuple[Turn, ...]
+    history: Annotated[tuple[Turn, ...], bounded_list(_MAX_TURNS)]
     required_rewards: tuple[str, ...] = Field(min_length=1, max_length=len(REWARDS))
-    request_id: JsonValue = None
-    sample_id: JsonValue = None
-    group_id: JsonValue = None
-    source_rank: JsonValue = None
-    policy_version: JsonValue = None
-    idempotency_key: JsonValue = None
+    request_id: Echoed = None
+    sample_id: Echoed = None
+    group_id: Echoed = None
+    source_rank: Echoed = None
+    policy_version: Echoed = None
+    idempotency_key: Echoed = None
     scorer_version: str | None = None
     """The judge's identity that the trainer expects."""
 
@@ -61,7 +68,7 @@ class ScoreRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     protocol_version: str = "1"
-    requests: tuple[Item, ...] = Field(max_length=MAX_ITEMS)
+    requests: Annotated[tuple[Item, ...], bounded_list(MAX_ITEMS)]
 
 
 class ScoreResponse(BaseModel):
@@ -72,7 +79,7 @@ class ScoreResponse(BaseModel):
     """Rewards from 0 to 1 by name; what was not measured is not there."""
     errors: list[dict[str, str]]
     """By name, why not."""
-    identities: list[dict[str, JsonValue]]
+    identities: list[dict[str, str | int | None]]
     """What each item called itself, and the judge's identity as `scorer_version`."""
 
 
@@ -166,7 +173,7 @@ def _edit(item: Item, mode: Mode, max_image_bytes: int) -> Edit:
     )
 
 
-def _identity(item: Item, scorer_version: str) -> dict[str, JsonValue]:
+def _identity(item: Item, scorer_version: str) -> dict[str, str | int | None]:
     echoed = item.model_dump(
         include={"request_id", "sample_id", "group_id", "source_rank", "policy_version", "idempotency_key"}
     )
