@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edit_rrm.verdicts import Aggregation, Mode, Outcome
-from edit_rrm_client import ApiStatusError, FailureBudgetError
+from edit_rrm_client import FailureBudgetError
 from edit_rrm_client.bulk.columns import Columns
 from edit_rrm_client.bulk.errors import BulkError
 from edit_rrm_client.bulk.judging import How
@@ -211,15 +211,6 @@ def test_a_service_in_trouble_stops_the_run_before_it_writes_failures(tmp_path: 
     assert summary.rows == 200
     assert summary.scored + summary.outcomes.get("engine_error", 0) == 200
     assert summary.outcomes.get("engine_error", 0) <= 8
-
-
-class Small(RednessJudge):
-    """Takes no more than so many edits at a time, and none that is black."""
-
-    async def rewards(self, instruction: str, source: bytes, edited: Any, **how: Any) -> GroupResult:
-        if len(edited) > 3 or edited[0] == picture(0):
-            raise ApiStatusError("the body is too large", code="body_too_large", status=413)
-        return await super().rewards(instruction, source, edited, **how)
 
 
 def test_only_one_process_writes_an_output(tmp_path: Path) -> None:
