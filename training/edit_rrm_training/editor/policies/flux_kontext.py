@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
-from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError, Size, seeded_noise
-from edit_rrm_training.editor.policies.fitting import Fit, fit_picture, fitted_size, size_of, unfit_picture
+from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError
+from edit_rrm_training.editor.policies.fitting import Fit
+from edit_rrm_training.editor.policies.pipeline import PipelinePolicy
 
 
-class FluxKontextPolicy:
+class FluxKontextPolicy(PipelinePolicy):
     """A `FluxKontextPipeline` as a policy."""
 
     def __init__(
@@ -26,7 +25,7 @@ class FluxKontextPolicy:
         text_tokens: int = 512,
         fit: Fit = "resize",
     ) -> None:
-        """Take a pipeline; its modules stay where they are.
+        """Take a pipeline.
 
         Args:
             pipeline: A `diffusers.FluxKontextPipeline`.
@@ -35,70 +34,20 @@ class FluxKontextPolicy:
             text_tokens: Of T5's sequence; an instruction that needs more is refused.
             fit: How sources of other sizes are made to fit.
         """
-        self._pipeline = pipeline
+        super().__init__(pipeline, max_pixels=max_pixels, text_tokens=text_tokens, fit=fit)
         self._guidance = guidance
-        self._max_pixels = max_pixels
-        self._text_tokens = text_tokens
-        self._fit = fit
-        self._transformer: nn.Module = pipeline.transformer
-
-    @property
-    def trained(self) -> nn.Module:
-        """The transformer."""
-        return self._transformer
-
-    def use(self, module: nn.Module) -> None:
-        """Call this in the transformer's place."""
-        self._transformer = module
-
-    def bucket(self, source: Image.Image) -> Size:
-        """Size that an edit of a source is drawn in."""
-        multiple = 2 * self._pipeline.vae_scale_factor
-        return fitted_size(size_of(source), multiple, self._max_pixels, self._fit)
 
     @torch.no_grad()
     def encode(self, sources: Sequence[Image.Image], instructions: Sequence[str]) -> Condition:
         """Encode sources with the VAE, and instructions with CLIP and T5."""
-        buckets = {self.bucket(source) for source in sources}
-        if len(buckets) != 1:
-            raise ValueError(f"sources of several buckets, {sorted(buckets)}, in one batch")
-        (size,) = buckets
+        image = self._fitted(sources)
         self._refuse_long(instructions)
-        pipeline = self._pipeline
-        pixels = torch.stack([fit_picture(source, size, self._fit) for source in sources])
-        image = pixels.to(pipeline.vae.device, pipeline.vae.dtype)
-        latents = pipeline._encode_vae_image(image=image, generator=None)
-        count, channels, height, width = latents.shape
-        sequence, pooled, _ = pipeline.encode_prompt(
-            prompt=list(instructions), prompt_2=list(instructions), max_sequence_length=self._text_tokens
+        texts = list(instructions)
+        sequence, pooled, _ = self._pipeline.encode_prompt(
+            prompt=texts, prompt_2=texts, max_sequence_length=self._text_tokens
         )
-        tensors = {
-            "source": pipeline._pack_latents(latents, count, channels, height, width),
-            "sequence": sequence,
-            "pooled": pooled,
-        }
-        return Condition(tensors, (height, width), tuple(size_of(source) for source in sources))
-
-    def times(self, steps: int, condition: Condition) -> list[float]:
-        """The scheduler's, shifted by the number of tokens."""
-        from diffusers.pipelines.flux.pipeline_flux_kontext import calculate_shift
-
-        scheduler = self._pipeline.scheduler
-        tokens = condition.latent[0] * condition.latent[1] // 4
-        config = scheduler.config
-        mu = calculate_shift(
-            tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
-        )
-        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1.0 / steps, steps), mu=mu)
-        return [float(sigma) for sigma in scheduler.sigmas]
-
-    def noise(self, condition: Condition, seeds: Sequence[int]) -> torch.Tensor:
-        """Latents at time 1, each of its own seed."""
-        channels = self._pipeline.transformer.config.in_channels // 4
-        height, width = condition.latent
-        drawn = seeded_noise((channels, height, width), seeds)
-        packed: torch.Tensor = self._pipeline._pack_latents(drawn, len(seeds), channels, height, width)
-        return packed.to(condition.tensors["source"].device)
+        latents = self._pipeline._encode_vae_image(image=image, generator=None)
+        return self._encoded(latents, sources, sequence=sequence, pooled=pooled)
 
     def velocity(self, latents: torch.Tensor, time: float, condition: Condition) -> torch.Tensor:
         """The transformer's."""
@@ -128,11 +77,9 @@ class FluxKontextPolicy:
     def decode(self, latents: torch.Tensor, condition: Condition) -> list[Image.Image]:
         """The VAE's pictures, in the sizes of their sources."""
         vae = self._pipeline.vae
-        scale = self._pipeline.vae_scale_factor
-        height, width = (side * scale for side in condition.latent)
-        unpacked = self._pipeline._unpack_latents(latents, height, width, scale).to(vae.dtype)
+        unpacked = self._unpacked(latents, condition)
         pixels = vae.decode(unpacked / vae.config.scaling_factor + vae.config.shift_factor, return_dict=False)[0]
-        return [unfit_picture(one, size, self._fit) for one, size in zip(pixels, condition.pictures, strict=True)]
+        return self._pictures(pixels, condition)
 
     def _refuse_long(self, instructions: Sequence[str]) -> None:
         """CLIP's pooled output is of the first tokens by design; T5 has to see all."""

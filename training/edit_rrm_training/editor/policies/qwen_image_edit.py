@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
-from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError, Size, seeded_noise
+from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError
 from edit_rrm_training.editor.policies.fitting import Fit, fit_picture, fitted_size, size_of, unfit_picture
+from edit_rrm_training.editor.policies.pipeline import PipelinePolicy
 
 SEEN_PIXELS = 384 * 384
 """Area that the text encoder sees a source in, as the model was trained."""
 
 
-class QwenImageEditPolicy:
+class QwenImageEditPolicy(PipelinePolicy):
     """A `QwenImageEditPlusPipeline` as a policy, with its true classifier-free guidance."""
 
     def __init__(
@@ -42,28 +41,10 @@ class QwenImageEditPolicy:
             text_tokens: Of the text encoder's sequence, the source's included; what needs more is refused.
             fit: How sources of other sizes are made to fit.
         """
-        self._pipeline = pipeline
+        super().__init__(pipeline, max_pixels=max_pixels, text_tokens=text_tokens, fit=fit)
         self._guidance = guidance
         self._negative = negative
-        self._max_pixels = max_pixels
         self._seen_pixels = seen_pixels
-        self._text_tokens = text_tokens
-        self._fit = fit
-        self._transformer: nn.Module = pipeline.transformer
-
-    @property
-    def trained(self) -> nn.Module:
-        """The transformer."""
-        return self._transformer
-
-    def use(self, module: nn.Module) -> None:
-        """Call this in the transformer's place."""
-        self._transformer = module
-
-    def bucket(self, source: Image.Image) -> Size:
-        """Size that an edit of a source is drawn in."""
-        multiple = 2 * self._pipeline.vae_scale_factor
-        return fitted_size(size_of(source), multiple, self._max_pixels, self._fit)
 
     @torch.no_grad()
     def encode(self, sources: Sequence[Image.Image], instructions: Sequence[str]) -> Condition:
@@ -71,43 +52,16 @@ class QwenImageEditPolicy:
 
         Sequences are padded to `text_tokens`, so that edits encoded apart may share a batch.
         """
-        buckets = {self.bucket(source) for source in sources}
-        if len(buckets) != 1:
-            raise ValueError(f"sources of several buckets, {sorted(buckets)}, in one batch")
-        (size,) = buckets
-        pipeline = self._pipeline
-        pixels = torch.stack([fit_picture(source, size, self._fit) for source in sources])
-        image = pixels.to(pipeline.vae.device, pipeline.vae.dtype).unsqueeze(2)
-        latents = pipeline._encode_vae_image(image=image, generator=None)
-        count, channels, _, height, width = latents.shape
-        tensors = {"source": pipeline._pack_latents(latents, count, channels, height, width)}
+        image = self._fitted(sources).unsqueeze(2)
+        latents = self._pipeline._encode_vae_image(image=image, generator=None)
+        count = len(sources)
+        tensors: dict[str, torch.Tensor] = {}
         prompts = {"": list(instructions)} | ({"negative_": [self._negative] * count} if self._guidance > 1.0 else {})
         for prefix, texts in prompts.items():
             sequences = [self._read(source, text) for source, text in zip(sources, texts, strict=True)]
             tensors[f"{prefix}sequence"] = torch.stack([sequence for sequence, _ in sequences])
             tensors[f"{prefix}mask"] = torch.stack([mask for _, mask in sequences])
-        return Condition(tensors, (height, width), tuple(size_of(source) for source in sources))
-
-    def times(self, steps: int, condition: Condition) -> list[float]:
-        """The scheduler's, shifted by the number of tokens."""
-        from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift
-
-        scheduler = self._pipeline.scheduler
-        tokens = condition.latent[0] * condition.latent[1] // 4
-        config = scheduler.config
-        mu = calculate_shift(
-            tokens, config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
-        )
-        scheduler.set_timesteps(sigmas=np.linspace(1.0, 1.0 / steps, steps), mu=mu)
-        return [float(sigma) for sigma in scheduler.sigmas]
-
-    def noise(self, condition: Condition, seeds: Sequence[int]) -> torch.Tensor:
-        """Latents at time 1, each of its own seed."""
-        channels = self._pipeline.transformer.config.in_channels // 4
-        height, width = condition.latent
-        drawn = seeded_noise((1, channels, height, width), seeds)
-        packed: torch.Tensor = self._pipeline._pack_latents(drawn, len(seeds), channels, height, width)
-        return packed.to(condition.tensors["source"].device)
+        return self._encoded(latents, sources, **tensors)
 
     def velocity(self, latents: torch.Tensor, time: float, condition: Condition) -> torch.Tensor:
         """The transformer's; guided, and with the norm of the unguided one, as the pipeline does it."""
@@ -123,15 +77,13 @@ class QwenImageEditPolicy:
     def decode(self, latents: torch.Tensor, condition: Condition) -> list[Image.Image]:
         """The VAE's pictures, in the sizes of their sources."""
         vae = self._pipeline.vae
-        scale = self._pipeline.vae_scale_factor
-        height, width = (side * scale for side in condition.latent)
-        unpacked = self._pipeline._unpack_latents(latents, height, width, scale).to(vae.dtype)
+        unpacked = self._unpacked(latents, condition)
         mean, deviation = (
             torch.tensor(values, device=unpacked.device, dtype=unpacked.dtype).view(1, -1, 1, 1, 1)
             for values in (vae.config.latents_mean, vae.config.latents_std)
         )
         pixels = vae.decode(unpacked * deviation + mean, return_dict=False)[0][:, :, 0]
-        return [unfit_picture(one, size, self._fit) for one, size in zip(pixels, condition.pictures, strict=True)]
+        return self._pictures(pixels, condition)
 
     def _predicted(self, latents: torch.Tensor, time: float, condition: Condition, prefix: str) -> torch.Tensor:
         source = condition.tensors["source"]
