@@ -103,12 +103,12 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().score_groups(groups, mode=mode)
 
-    notes = Notes()
+    notes, before = Notes(), signal.getsignal(signal.SIGTERM)
     assert toy_run(tmp_path, Terminates(), notes, steps=50, save_every=50).run() == 3
     more = Notes()
     assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50).run() == 5
     assert [step["number"] for step in notes.steps + more.steps] == list(range(5))
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 class _Overflows(ToyPolicy):

@@ -14,6 +14,8 @@ from edit_rrm_training.editor.policies.base import Size
 Fit = Literal["resize", "pad"]
 """``resize`` to the nearest size that the model can draw; or ``pad`` by repeating the edges, so that no pixel moves."""
 
+_SMALLER = 0.98
+
 
 def fitted_size(size: Size, multiple: int, max_pixels: int, fit: Fit) -> Size:
     """The size that a picture is drawn in.
@@ -36,12 +38,12 @@ def fitted_size(size: Size, multiple: int, max_pixels: int, fit: Fit) -> Size:
             )
         return padded
     scale = min(1.0, math.sqrt(max_pixels / (height * width)))
-    sides = (max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
-    fitted = tuple(sides)
-    while fitted[0] * fitted[1] > max_pixels and max(fitted) > multiple:
-        longest = fitted.index(max(fitted))
-        fitted = tuple(side - multiple * (place == longest) for place, side in enumerate(fitted))
-    return fitted[0], fitted[1]
+    while True:
+        fitted = tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
+        if fitted[0] * fitted[1] <= max_pixels or max(fitted) == multiple:
+            return fitted[0], fitted[1]
+        # Rounded up beyond what there may be: a little smaller all over, so that the aspect stays.
+        scale *= _SMALLER
 
 
 def fit_picture(image: Image.Image, size: Size, fit: Fit) -> torch.Tensor:
