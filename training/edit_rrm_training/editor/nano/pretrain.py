@@ -45,7 +45,7 @@ class NanoEditorRecipe:
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 0
     compiled: bool = True
-    """Compile the passes: two to four times the speed, after a few minutes of compiling (needs a C++ compiler)."""
+    """Compile the transformer's passes: twice the speed, after a few minutes of compiling (needs a C++ compiler)."""
 
 
 def pretrain(recipe: NanoEditorRecipe, output: Path) -> Path:
@@ -68,7 +68,7 @@ def pretrain(recipe: NanoEditorRecipe, output: Path) -> Path:
     checkpoints = output / "checkpoints"
     done = checkpoints / "vae" / "vae.safetensors"
     if not done.exists():
-        train_vae(pipeline.vae, recipe.vae, done.parent, compiled=recipe.compiled)
+        train_vae(pipeline.vae, recipe.vae, done.parent)
         save_file({name: value.contiguous() for name, value in pipeline.vae.state_dict().items()}, done)
     pipeline.vae.load_state_dict(load_file(done))
     pipeline.vae.eval().requires_grad_(False)

@@ -31,6 +31,7 @@ def train_stage(
     learning_rate: float,
     save_every: int,
     workers: int = 1,
+    bf16: bool = True,
 ) -> None:
     """Train a module whose forward takes a batch and returns its loss.
 
@@ -42,6 +43,7 @@ def train_stage(
         learning_rate: Highest, after a warm-up of a twentieth of the steps; falls by a cosine.
         save_every: Steps between checkpoints.
         workers: Processes that make batches.
+        bf16: Whether passes are made in bf16, over fp32 weights.
     """
     last = newest_complete(folder / "checkpoints")
     trainer = _StageTrainer(
@@ -61,7 +63,7 @@ def train_stage(
             dataloader_num_workers=workers,
             remove_unused_columns=False,
             report_to=[],
-            bf16=True,
+            bf16=bf16,
             use_cpu=cpu_only(),
         ),
         train_dataset=_Steps(batch, steps),

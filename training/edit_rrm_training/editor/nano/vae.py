@@ -31,25 +31,28 @@ class VaeRecipe:
     crop: int = 48
     whole_steps: int = 300
     """Steps on whole pictures after that: a group norm sees more of those than of crops."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     edges: float = 0.5
     """Weight of the error of differences between neighbours, which a blur gets wrong."""
-    kl: float = 1e-5
+    noise: float = 0.05
+    """Deviation of noise on the codes, so that near codes are near pictures."""
     seed: int = 0
 
 
-def train_vae(vae: Any, recipe: VaeRecipe, folder: Path, *, compiled: bool = True) -> None:
+def train_vae(vae: Any, recipe: VaeRecipe, folder: Path) -> None:
     """Train a VAE in place, on crops and then on whole pictures.
 
-    Convolutions on a CPU are four times as fast compiled, and with channels last.
+    In fp32 and not compiled: on a CPU that is the fastest, with channels last, and under `torch.compile` the encoder
+    learnt nothing in 2,500 steps.
     """
     vae.to(memory_format=torch.channels_last)
-    module = _Reconstruction(vae, recipe.edges, recipe.kl, compiled=compiled)
-    crops = partial(crop_batch, recipe)
-    train_stage(module, crops, folder / "crops", steps=recipe.steps, learning_rate=recipe.learning_rate, save_every=250)
-    wholes = partial(whole_batch, recipe)
-    rate = recipe.learning_rate / 4.0
-    train_stage(module, wholes, folder / "whole", steps=recipe.whole_steps, learning_rate=rate, save_every=100)
+    module = _Reconstruction(vae, recipe.edges, recipe.noise)
+    stages = (
+        ("crops", partial(crop_batch, recipe), recipe.steps, recipe.learning_rate),
+        ("whole", partial(whole_batch, recipe), recipe.whole_steps, recipe.learning_rate / 4.0),
+    )
+    for name, batch, steps, rate in stages:
+        train_stage(module, batch, folder / name, steps=steps, learning_rate=rate, save_every=250, bf16=False)
 
 
 def crop_batch(recipe: VaeRecipe, step: int) -> Batch:
@@ -75,21 +78,19 @@ def _pictures(recipe: VaeRecipe, step: int, count: int) -> torch.Tensor:
 
 
 class _Reconstruction(nn.Module):
-    """Error of what a VAE draws, and how far its codes are from a normal distribution."""
+    """Error of what a VAE draws of its own codes."""
 
-    def __init__(self, vae: Any, edges: float, kl: float, *, compiled: bool) -> None:
+    def __init__(self, vae: Any, edges: float, noise: float) -> None:
         super().__init__()
         self.vae = vae
-        self._edges, self._kl = edges, kl
-        self._encode: Any = torch.compile(vae.encode, dynamic=False) if compiled else vae.encode
-        self._decode: Any = torch.compile(vae.decode, dynamic=False) if compiled else vae.decode
+        self._edges, self._noise = edges, noise
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(memory_format=torch.channels_last)
-        posterior = self._encode(pixels, return_dict=False)[0]
-        drawn = self._decode(posterior.sample(), return_dict=False)[0].float()
-        error = (drawn - pixels).abs().mean()
-        across = (drawn - pixels).diff(dim=-1).abs().mean()
-        down = (drawn - pixels).diff(dim=-2).abs().mean()
-        loss: torch.Tensor = error + self._edges * (across + down) + self._kl * posterior.kl().mean().float()
+        codes = self.vae.encode(pixels, return_dict=False)[0].mode()
+        drawn = self.vae.decode(codes + self._noise * torch.randn_like(codes), return_dict=False)[0]
+        off = drawn - pixels
+        edges = off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean()
+        # The square's gradient is largest where all is still wrong, the absolute's where little is.
+        loss: torch.Tensor = off.abs().mean() + off.square().mean() + self._edges * edges
         return loss
