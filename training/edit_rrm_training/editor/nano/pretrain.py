@@ -45,7 +45,7 @@ class NanoEditorRecipe:
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 0
     compiled: bool = True
-    """Compile the transformer's passes: twice the speed, after a few minutes of compiling (needs a C++ compiler)."""
+    """Compile the transformer's blocks, which takes a few minutes (and a C++ compiler) before the first step."""
 
 
 def pretrain(recipe: NanoEditorRecipe, output: Path) -> Path:
