@@ -299,13 +299,17 @@ def raise_unscored(result: GroupResult) -> None:
     Raises:
         UnscoredError: Some were not.
     """
-    failed = [one for one in result.results if one.outcome is not Outcome.SCORED]
-    if not failed:
-        return
-    first = failed[0].error
-    assert first is not None, "an edit that was not scored says why"
+    failed = [one.error for one in result.results if one.error is not None]
+    if failed:
+        count = f"{len(failed)} of {len(result.results)} edits were not scored"
+        raise unscored_error(f"{count}; the first: {failed[0].code}: {failed[0].message}", result)
+
+
+def unscored_error(message: str, result: GroupResult) -> UnscoredError:
+    """The error of a group with an edit that was not measured: what is known of the first such edit, and the group."""
+    first = next(one.error for one in result.results if one.error is not None)
     error = UnscoredError(
-        f"{len(failed)} of {len(result.results)} edits were not scored; the first: {first.code}: {first.message}",
+        message,
         code=first.code,
         param=first.param,
         request_id=first.request_id,
@@ -314,7 +318,7 @@ def raise_unscored(result: GroupResult) -> None:
         elapsed=result.elapsed,
     )
     error.result = result
-    raise error
+    return error
 
 
 def _is_final(error: RewardClientError) -> bool:

@@ -48,7 +48,7 @@ from edit_rrm_client.adapters.flow_grpo import clamped
 from edit_rrm_client.async_client import AsyncRewardClient
 from edit_rrm_client.errors import UnscoredError
 from edit_rrm_client.failure_policy import FailureBudget
-from edit_rrm_client.group import GroupResult
+from edit_rrm_client.group import GroupResult, unscored_error
 from edit_rrm_client.images import ImageInput
 
 OnFailure = Literal["raise", "group_mean"]
@@ -248,14 +248,7 @@ def single_image(images: Any) -> ImageInput:
 def _unscored(judged: Judged, advice: str) -> UnscoredError:
     why = judged.result.error
     assert why is not None, "an edit that was not scored says why"
-    error = UnscoredError(
-        f"an edit was not scored: {why.code}: {why.message}; verl cannot leave a reward out: {advice}",
-        code=why.code,
-        param=why.param,
-        request_id=why.request_id,
-        retryable=why.retryable,
-        attempts=judged.group.attempts,
-        elapsed=judged.group.elapsed,
-    )
-    error.result = GroupResult((judged.result,), error=judged.group.error)
-    return error
+    message = f"an edit was not scored: {why.code}: {why.message}; verl cannot leave a reward out: {advice}"
+    group = judged.group
+    alone = GroupResult((judged.result,), attempts=group.attempts, elapsed=group.elapsed, error=group.error)
+    return unscored_error(message, alone)
