@@ -90,9 +90,9 @@ def judging_service(answer: Answer, **settings: object) -> Iterator[str]:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Serve an application from a thread; yields the base URL."""
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
+def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve an application from a thread, on a free port where none is given; yields the base URL."""
+    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -168,3 +168,13 @@ def test_a_replica_that_stalls_or_drains_is_stood_in_for_at_once(bad: HttpRespon
     if bad is LATE:
         # A stalled one is left alone for a while, so that not every group pays for it.
         assert sum(step.url == "http://one" for step in wire.sent) <= 4
+
+
+@pytest.mark.parametrize("kind", ["draining", "429", "proxy"])
+def test_ten_minutes_of_refusals_are_waited_out(kind: str) -> None:
+    """With the deadline that trainers give: 15 minutes."""
+    wire = Wire(lambda _: GOOD if wire.now > 700.0 else AGAIN[kind], timeout_s=900.0)
+    began = wire.now
+    assert call(wire).results[0].score == 5.0
+    assert 600.0 < wire.now - began < 700.0
+    assert len(wire.sent) < 200, "a service in trouble is not asked all the time"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edit_rrm_training.judge.intervals import Share, clustered, mean_of_shares, score_interval, wilson
+from edit_rrm_training.judge.intervals import Share, clustered, mean_of_shares, paired_gain, score_interval, wilson
 
 counts = st.integers(1, 10_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 cluster = st.integers(1, 12).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
@@ -126,3 +127,20 @@ def test_a_mean_of_shares_holds_its_value_and_is_surer_than_its_parts(found: lis
     assert 0.0 <= low <= share.value <= high <= 1.0
     widths = [bounds(part)[1] - bounds(part)[0] for part in parts]
     assert high - low <= sum(widths) / len(widths) + 1e-9
+
+
+def test_a_gain_has_the_interval_of_its_differences() -> None:
+    """Its interval holds the truth about as often as it says, and what both sides share costs nothing."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        before = rng.random(200) < 0.4
+        after = np.where(rng.random(200) < 0.5, before, rng.random(200) < 0.6)
+        gain = paired_gain(before.astype(float).tolist(), after.astype(float).tolist())
+        held += gain.low <= 0.1 <= gain.high
+        assert gain.value == pytest.approx(gain.after - gain.before)
+    assert 0.92 < held / 400 < 0.98
+    same = paired_gain([0.0, 1.0, 1.0], [0.5, 1.5, 1.5])
+    assert (same.value, same.low, same.high, same.total) == (0.5, 0.5, 0.5, 3)
+    with pytest.raises(ValueError, match="at least two pairs"):
+        paired_gain([1.0], [1.0])

@@ -11,7 +11,7 @@ from diffusers import FluxKontextPipeline
 from PIL import Image
 
 from edit_rrm_training.editor.edit import load_editor, make_edits
-from edit_rrm_training.editor.evaluation import evaluate_editor
+from edit_rrm_training.editor.evaluation import evaluate_editor, gains
 from edit_rrm_training.editor.nano.architecture import TEXT_TOKENS, build_pipeline
 from edit_rrm_training.editor.nano.measure import shapes_measure
 from edit_rrm_training.editor.nano.pictures import cropped, padded
@@ -40,8 +40,8 @@ def test_pre_training_leaves_a_pipeline_that_edits_and_goes_on_where_it_was(tmp_
     assert pipeline.vae.config.scaling_factor != 1.0
     assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) < 16 * 2**20
     report = evaluate_editor(policy, "validation", 12, steps=2, batch=6)
-    assert report["edits"] == 12
-    assert report["success"]["hits"] == 0, "nothing was learnt in three steps"
+    assert len(report.verdicts) == 12
+    assert report.shares()["success"].hits == 0, "nothing was learnt in three steps"
     # Asked again, it has nothing left to do; another recipe is refused.
     before = (folder / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()
     assert pretrain(TINY, tmp_path) == folder
@@ -102,11 +102,24 @@ class Cheat(ToyPolicy):
 @pytest.mark.parametrize("perfect", [True, False])
 def test_editors_are_measured_by_their_pixels(perfect: bool) -> None:
     report = evaluate_editor(Cheat(perfect), "held-out", 30, steps=2, batch=7)
-    assert report["success"]["value"] == float(perfect)
-    assert report["kept"]["value"] == 1.0
-    assert report["success"]["total"] == 30
-    assert sum(part["success"]["total"] for part in report["kinds"].values()) == 30
-    assert report["success"]["low"] < report["success"]["high"]
+    shares = report.shares()
+    assert shares["success"].value == float(perfect)
+    assert shares["kept"].value == 1.0
+    told = report.as_json()
+    assert told["success"] == {"value": float(perfect), "hits": 30 * perfect, "total": 30} | {
+        name: getattr(shares["success"], name) for name in ("low", "high")
+    }
+    assert sum(part["success"]["total"] for part in told["kinds"].values()) == 30
+    assert set(told["kinds"]) == {"add", "background", "recolour", "remove", "replace", "resize"}
+
+
+def test_what_training_gained_is_told_task_by_task() -> None:
+    good, bad = (evaluate_editor(Cheat(perfect), "held-out", 30, steps=2) for perfect in (True, False))
+    found = gains(bad, [good, bad])
+    assert (found["success"].before, found["success"].after, found["success"].value) == (0.0, 0.5, 0.5)
+    assert found["kept"].value == 0.0
+    with pytest.raises(ValueError, match="on the same tasks"):
+        gains(bad, [evaluate_editor(Cheat(True), "held-out", 30, steps=3)])
 
 
 def test_the_measure_of_a_run_is_the_same_oracle() -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edit_rrm_training.commands.splits import SPLIT_NAMES, check_split
 from edit_rrm_training.commands.terminal import fail, progress_bar
+
+if TYPE_CHECKING:
+    from edit_rrm_training.editor.evaluation import EditorReport
+    from edit_rrm_training.judge.intervals import Share
 
 
 def train_editor_command(
@@ -113,9 +118,15 @@ def edit_command(
 
 
 def eval_editor_command(
-    model: Annotated[Path, typer.Option(help="An editor's folder: OUT/editor, or OUT/pipeline of nano-editor.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(help="An editor's folder: OUT/editor, or OUT/pipeline of nano-editor. May be repeated."),
+    ],
+    before: Annotated[
+        Path | None, typer.Option(help="The editor that training began with: prints what was gained, task by task.")
+    ] = None,
     split: Annotated[str, typer.Option(help=f"Which split: {SPLIT_NAMES}.")] = "held-out",
-    n: Annotated[int, typer.Option("--n", min=1, help="How many edits.")] = 500,
+    n: Annotated[int, typer.Option("--n", min=2, help="How many edits.")] = 500,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 12,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
@@ -123,27 +134,46 @@ def eval_editor_command(
 
     \b
         edit-rrm eval editor --model build/editor/editor --split held-out --n 500
+
+    \b
+    What two runs made of nano-editor, on the same tasks from the same noise:
+        edit-rrm eval editor --model runs/a/editor --model runs/b/editor --before build/nano-editor/pipeline
     """
-    from edit_rrm_training.editor.edit import load_editor
     from edit_rrm_training.editor.editor_card import EditorError
-    from edit_rrm_training.editor.evaluation import evaluate_editor
+    from edit_rrm_training.editor.evaluation import gains
 
     check_split(split)
     try:
-        with progress_bar() as bar:
-            task = bar.add_task(f"{split}: editing", total=n)
-            report = evaluate_editor(
-                load_editor(model), split, n, steps=steps, progress=lambda done: bar.update(task, completed=done)
-            )
+        reports = {str(folder): _measured(folder, split, n, steps) for folder in dict.fromkeys(model)}
+        found = None if before is None else gains(_measured(before, split, n, steps), list(reports.values()))
     except (EditorError, OSError, ValueError) as error:
         fail(str(error))
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        whole = {name: report.as_json() for name, report in reports.items()}
+        changes = None if found is None else {name: asdict(gain) for name, gain in found.items()}
+        typer.echo(json.dumps({"editors": whole, "gains": changes}, indent=2))
         return
-    for name, part in {"all": report, **report["kinds"]}.items():
-        shares = (f"{key} {_percent(part[key])}" for key in ("success", "done", "kept"))
-        typer.echo(f"{name:<12}{'  '.join(shares)}")
+    for name, report in reports.items():
+        typer.echo(f"{name}: {n} edits of {split}, {steps} steps")
+        for kind in (None, *sorted(set(report.kinds))):
+            shares = "  ".join(f"{key} {_percent(share)}" for key, share in report.shares(kind).items())
+            typer.echo(f"  {kind or 'all':<11} {shares}")
+    if found is not None:
+        typer.echo(f"gained since {before}{f', mean of {len(reports)} editors' if len(reports) > 1 else ''}")
+        for name, gain in found.items():
+            points = f"{gain.value * 100:+.1f} points ({gain.low * 100:+.1f} to {gain.high * 100:+.1f})"
+            typer.echo(f"  {name:<11} {gain.before:.1%} -> {gain.after:.1%}: {points}")
 
 
-def _percent(share: dict[str, Any]) -> str:
-    return f"{share['value']:6.1%} ({share['low']:.1%} to {share['high']:.1%})"
+def _measured(folder: Path, split: str, n: int, steps: int) -> EditorReport:
+    from edit_rrm_training.editor.edit import load_editor
+    from edit_rrm_training.editor.evaluation import evaluate_editor
+
+    policy = load_editor(folder)
+    with progress_bar() as bar:
+        task = bar.add_task(f"{folder}: editing", total=n)
+        return evaluate_editor(policy, split, n, steps=steps, progress=lambda done: bar.update(task, completed=done))
+
+
+def _percent(share: Share) -> str:
+    return "-" if share.value is None else f"{share.value:6.1%} ({share.low:.1%} to {share.high:.1%})"

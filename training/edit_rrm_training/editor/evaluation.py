@@ -1,9 +1,9 @@
-"""How often an editor succeeds on the shapes world, by the oracle of pixels, with intervals."""
+"""How often an editor of the shapes world succeeds, by the oracle of pixels, and what training gained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from edit_rrm_training.editor.nano.tasks import Task, make_task
 from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.sde import trajectory
-from edit_rrm_training.judge.intervals import Share, wilson
+from edit_rrm_training.judge.intervals import Gain, Share, paired_gain, wilson
 from edit_rrm_training.shapes.render import render
 
 _QUESTIONS: dict[str, Callable[[PixelVerdict], bool]] = {
@@ -23,6 +23,48 @@ _QUESTIONS: dict[str, Callable[[PixelVerdict], bool]] = {
     "done": lambda verdict: verdict.done,
     "kept": lambda verdict: verdict.kept,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EditorReport:
+    """What became of a split's first tasks."""
+
+    split: str
+    steps: int
+    kinds: tuple[str, ...]
+    """Of each task's edit."""
+    verdicts: tuple[PixelVerdict, ...]
+
+    def shares(self, kind: str | None = None) -> dict[str, Share]:
+        """Shares of edits that succeeded, did what was asked, and kept the rest, of one kind or of all."""
+        chosen = [verdict for one, verdict in zip(self.kinds, self.verdicts, strict=True) if kind in (None, one)]
+        return {name: wilson(sum(map(asked, chosen)), len(chosen)) for name, asked in _QUESTIONS.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """All shares with their intervals, over all and by kind."""
+        kinds = {kind: _plain(self.shares(kind)) for kind in sorted(set(self.kinds))}
+        edits = len(self.verdicts)
+        return {"split": self.split, "edits": edits, "steps": self.steps, **_plain(self.shares()), "kinds": kinds}
+
+
+def gains(before: EditorReport, after: Sequence[EditorReport]) -> dict[str, Gain]:
+    """What training changed, on the same tasks from the same noise: means over editors of several seeds.
+
+    Args:
+        before: Of the editor that training began with.
+        after: Of one trained editor or more.
+
+    Raises:
+        ValueError: They were asked to do different things.
+    """
+    if any((one.split, one.steps, one.kinds) != (before.split, before.steps, before.kinds) for one in after):
+        raise ValueError("editors are compared on the same tasks, with the same number of sampling steps")
+    found, each = {}, [one.verdicts for one in after]
+    for name, asked in _QUESTIONS.items():
+        then = [float(asked(verdict)) for verdict in before.verdicts]
+        now = [float(np.mean([asked(verdict) for verdict in task])) for task in zip(*each, strict=True)]
+        found[name] = paired_gain(then, now)
+    return found
 
 
 @torch.no_grad()
@@ -35,7 +77,7 @@ def evaluate_editor(
     batch: int = 60,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> EditorReport:
     """Edit the first tasks of a split without noise, and look at every pixel.
 
     Args:
@@ -46,10 +88,6 @@ def evaluate_editor(
         batch: Edits at a time.
         seed: Of the noise that edits begin with.
         progress: Is told how many are done.
-
-    Returns:
-        Shares of edits that succeeded, did what was asked, and kept the rest, over all and by kind, each with its 95%
-        interval.
 
     Raises:
         ValueError: There is no such split.
@@ -66,19 +104,10 @@ def evaluate_editor(
             (task, judge_pixels(task, np.asarray(picture))) for task, picture in zip(tasks, pictures, strict=True)
         ]
         progress(len(found))
-    kinds = sorted({task.edit.kind for task, _ in found})
-    return {
-        "split": split,
-        "edits": len(found),
-        "steps": steps,
-        **_shares([verdict for _, verdict in found]),
-        "kinds": {kind: _shares([verdict for task, verdict in found if task.edit.kind == kind]) for kind in kinds},
-    }
+    return EditorReport(
+        split, steps, tuple(task.edit.kind for task, _ in found), tuple(verdict for _, verdict in found)
+    )
 
 
-def _shares(verdicts: list[PixelVerdict]) -> dict[str, dict[str, Any]]:
-    return {name: asdict(_share(verdicts, asked)) for name, asked in _QUESTIONS.items()}
-
-
-def _share(verdicts: list[PixelVerdict], asked: Callable[[PixelVerdict], bool]) -> Share:
-    return wilson(sum(asked(verdict) for verdict in verdicts), len(verdicts))
+def _plain(shares: dict[str, Share]) -> dict[str, dict[str, Any]]:
+    return {name: asdict(share) for name, share in shares.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,34 @@ class Share:
     hits: float
     """A whole number, but where a tie counts as half a hit."""
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A mean difference of paired measurements, with its 95% interval, and both means."""
+
+    before: float
+    after: float
+    value: float
+    low: float
+    high: float
+    total: int
+    """Pairs."""
+
+
+def paired_gain(before: Sequence[float], after: Sequence[float]) -> Gain:
+    """What changed between two measurements of the same things, with the differences' 95% interval, by the normal law.
+
+    Raises:
+        ValueError: There are fewer than two pairs, or not as many of one as of the other.
+    """
+    differences = [later - earlier for earlier, later in zip(before, after, strict=True)]
+    count = len(differences)
+    if count < 2:
+        raise ValueError("a gain needs at least two pairs")
+    mean = math.fsum(differences) / count
+    half = _Z95 * statistics.stdev(differences) / math.sqrt(count)
+    return Gain(math.fsum(before) / count, math.fsum(after) / count, mean, mean - half, mean + half, count)
 
 
 def wilson(hits: int, total: int) -> Share:

@@ -25,11 +25,11 @@ _PERFECT = 0.3
 class VaeRecipe:
     """How the VAE is trained."""
 
-    steps: int = 2_500
+    steps: int = 2_000
     batch: int = 64
     """Crops of `crop` x `crop` a step."""
     crop: int = 48
-    whole_steps: int = 300
+    whole_steps: int = 250
     """Steps on whole pictures after that: a group norm sees more of those than of crops."""
     learning_rate: float = 1e-3
     edges: float = 0.5
