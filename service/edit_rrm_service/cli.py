@@ -128,7 +128,7 @@ def _wrong_setting(error: ValidationError, flags: Iterable[str]) -> str:
 
 
 def _mount_training() -> None:
-    """Add `data`, `train`, `eval` and `edit`, which come with the extra `training`; the service never imports them."""
+    """Add what comes with the extra `training`, as `train` and `edit` do; the service never imports it."""
     try:
         training = importlib.import_module("edit_rrm_training.cli")
     except ModuleNotFoundError:
@@ -136,6 +136,7 @@ def _mount_training() -> None:
     app.add_typer(training.data_app, name="data")
     app.add_typer(training.train_app, name="train")
     app.add_typer(training.eval_app, name="eval")
+    app.add_typer(training.plot_app, name="plot")
     app.command("edit")(training.edit_command)
 
 

@@ -12,10 +12,10 @@ import typer
 from typer.testing import CliRunner
 
 from edit_rrm_service.cli import app
-from edit_rrm_training.cli import data_app, eval_app, train_app
+from edit_rrm_training.cli import data_app, eval_app, plot_app, train_app
 from tests.cli.command import edit_rrm
 
-GROUPS = {"": app, "data": data_app, "train": train_app, "eval": eval_app}
+GROUPS = {"": app, "data": data_app, "train": train_app, "eval": eval_app, "plot": plot_app}
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -62,7 +62,7 @@ def test_every_option_says_what_it_is(group: str, name: str) -> None:
 def test_the_training_commands_are_mounted() -> None:
     result = edit_rrm("--help")
     assert result.returncode == 0
-    for command in ("serve", "score", "identity", "hash-key", "data", "train", "eval"):
+    for command in ("serve", "score", "identity", "hash-key", "data", "train", "eval", "plot"):
         assert f"\n  {command}  " in result.stdout
 
 

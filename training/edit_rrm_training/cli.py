@@ -1,4 +1,4 @@
-"""The `edit-rrm data`, `train` and `eval` groups of commands; each command has its file in `commands/`."""
+"""The `edit-rrm data`, `train`, `eval` and `plot` groups of commands; each command has its file in `commands/`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edit_rrm_training.commands.editor import (
     train_nano_editor_command,
 )
 from edit_rrm_training.commands.pairs import eval_pairs
+from edit_rrm_training.commands.plot import plot_editor_command
 from edit_rrm_training.commands.shapes import data_shapes
 from edit_rrm_training.commands.train import train_gcpo_command, train_sft_command
 from edit_rrm_training.commands.verdicts import eval_verdicts
@@ -31,4 +32,9 @@ eval_app.command("verdicts")(eval_verdicts)
 eval_app.command("pairs")(eval_pairs)
 eval_app.command("editor")(eval_editor_command)
 
-__all__ = ["data_app", "edit_command", "eval_app", "train_app"]
+plot_app = typer.Typer(help="Draw how training went.", no_args_is_help=True, rich_markup_mode=None)
+plot_app.command("editor")(plot_editor_command)
+# Without it, typer takes an app of one command for that command.
+plot_app.callback()(lambda: None)
+
+__all__ = ["data_app", "edit_command", "eval_app", "plot_app", "train_app"]

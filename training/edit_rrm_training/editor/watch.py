@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
+from edit_rrm_training.editor.curves import figure_file, read_run
 from edit_rrm_training.editor.scoring import Scored
 from edit_rrm_training.editor.trainer import Evaluated
 
+CURVES_FILE: Final = "curves.png"
 _CELL = 168
 _TEXT = 190
 _MARGIN = 8
 
 
 class RunWatcher:
-    """Writes ``log.jsonl``, ``pictures/`` and the accelerator's trackers, and a line a step for people."""
+    """Writes ``log.jsonl``, ``curves.png``, ``pictures/`` and the accelerator's trackers, and a line a step to read."""
 
     def __init__(self, folder: Path, accelerator: Any, *, steps: int, say: Any = print) -> None:
         """Write into a run's folder; only the first device's process does."""
@@ -41,7 +43,7 @@ class RunWatcher:
         )
 
     def evaluated(self, number: int, found: Evaluated) -> None:
-        """Log an evaluation, and draw it: source, before, after, and what the judge said."""
+        """Log an evaluation, and draw it: source, before, after, and what the judge said; and the curves so far."""
         self._accelerator.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
         self._write({"step": number, "evaluation": found.measures})
         before = self._before or found
@@ -57,6 +59,17 @@ class RunWatcher:
         (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())
         self._say(f"evaluation after {number} steps: {told}")
+        self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        try:
+            drawn = figure_file([read_run(self._folder)])
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            # matplotlib is missing, has no folder for its fonts, or cannot draw what was logged: nobody's run ends for
+            # that. Other exceptions are mistakes of ours, and the disk of the run is written to below.
+            self._say(f"{CURVES_FILE} was not drawn: {error}")
+        else:
+            (self._folder / CURVES_FILE).write_bytes(drawn)
 
     def _write(self, entry: dict[str, Any]) -> None:
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
