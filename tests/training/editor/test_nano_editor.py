@@ -17,13 +17,13 @@ from edit_rrm_training.editor.nano.measure import shapes_measure
 from edit_rrm_training.editor.nano.pictures import cropped, padded
 from edit_rrm_training.editor.nano.pretrain import NanoEditorRecipe, flow_batch, pretrain
 from edit_rrm_training.editor.nano.tasks import make_task
-from edit_rrm_training.editor.nano.vae import VaeRecipe, crop_batch
+from edit_rrm_training.editor.nano.vae import VaeRecipe, vae_batch
 from edit_rrm_training.editor.policies.base import Condition
 from edit_rrm_training.editor.prompts import load_prompts
 from edit_rrm_training.shapes.render import render
 from tests.training.editor.toy_policy import ToyPolicy
 
-TINY = NanoEditorRecipe(vae=VaeRecipe(steps=2, whole_steps=1, batch=8), tasks=24, steps=3, batch=8, compiled=False)
+TINY = NanoEditorRecipe(vae=VaeRecipe(steps=2, batch=4), tasks=24, steps=3, batch=8, compiled=False)
 
 
 @pytest.mark.slow
@@ -53,17 +53,17 @@ def test_pre_training_leaves_a_pipeline_that_edits_and_goes_on_where_it_was(tmp_
 def test_padding_and_cropping_lose_nothing() -> None:
     pictures = [render(make_task("train", index).source) for index in range(3)]
     batch = padded(pictures)
-    assert batch.shape == (3, 3, 96, 96)
+    assert batch.shape == (3, 3, 88, 88)
     assert all(np.array_equal(one, other) for one, other in zip(pictures, cropped(batch), strict=True))
 
 
 def test_batches_come_from_their_step_alone() -> None:
     recipe = VaeRecipe(batch=8)
-    assert torch.equal(crop_batch(recipe, 3)["pixels"], crop_batch(recipe, 3)["pixels"])
-    assert not torch.equal(crop_batch(recipe, 3)["pixels"], crop_batch(recipe, 4)["pixels"])
+    assert torch.equal(vae_batch(recipe, 3)["pixels"], vae_batch(recipe, 3)["pixels"])
+    assert not torch.equal(vae_batch(recipe, 3)["pixels"], vae_batch(recipe, 4)["pixels"])
     data = {
-        "source": torch.randn(20, 36, 64).half(),
-        "target": torch.randn(20, 36, 64).half(),
+        "source": torch.randn(20, 121, 64).half(),
+        "target": torch.randn(20, 121, 64).half(),
         "clip": torch.zeros(20, TEXT_TOKENS, dtype=torch.int32),
         "t5": torch.zeros(20, TEXT_TOKENS, dtype=torch.int32),
     }

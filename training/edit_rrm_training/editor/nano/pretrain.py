@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edit_rrm_training.editor.editor_card import EditorCard, save_editor_card
-from edit_rrm_training.editor.nano.architecture import SIDE, TEXT_TOKENS, build_pipeline
+from edit_rrm_training.editor.nano.architecture import PATCHES, SIDE, TEXT_TOKENS, build_pipeline
 from edit_rrm_training.editor.nano.pictures import padded
 from edit_rrm_training.editor.nano.stage import Batch, train_stage
 from edit_rrm_training.editor.nano.tasks import Task, imperfect_target, make_task
@@ -36,7 +36,7 @@ class NanoEditorRecipe:
     """Edits, each seen `steps * batch / tasks` times with other noise."""
     perfect: float = 0.5
     """Share of targets that are perfect by intention; the others have the faults of real editors, or none by luck."""
-    steps: int = 4_000
+    steps: int = 3_600
     batch: int = 64
     learning_rate: float = 1e-3
     changed: float = 4.0
@@ -85,7 +85,7 @@ def pretrain(recipe: NanoEditorRecipe, output: Path) -> Path:
     module.use_average()
     folder = output / "pipeline"
     pipeline.to(torch.bfloat16).save_pretrained(folder)
-    save_editor_card(EditorCard(policy=policy_recipe(str(folder))), folder)
+    save_editor_card(EditorCard(policy=policy_recipe("nano")), folder)
     return folder
 
 
@@ -103,7 +103,7 @@ def policy_recipe(model: str) -> PolicyRecipe:
 
 
 def _latents(pipeline: Any, recipe: NanoEditorRecipe, path: Path) -> Batch:
-    """Packed latents of all sources and targets, (N, 36, 64), and their instructions' tokens, (N, 16) each.
+    """Packed latents of all sources and targets, (N, 121, 64), and their instructions' tokens, (N, 16) each.
 
     Sets the VAE's scale, so that latents have mean 0 and deviation 1.
     """
@@ -169,8 +169,7 @@ class FlowMatching(nn.Module):
         self.clip = pipeline.text_encoder
         self.t5 = pipeline.text_encoder_2
         self._recipe = recipe
-        side = SIDE // 16
-        target = pipeline._prepare_latent_image_ids(1, side, side, "cpu", torch.float32)
+        target = pipeline._prepare_latent_image_ids(1, PATCHES, PATCHES, "cpu", torch.float32)
         source = target.clone()
         source[..., 0] = 1.0
         self.register_buffer("image_ids", torch.cat([target, source]), persistent=False)
