@@ -27,7 +27,13 @@ LATE = NoResponse("late", "no answer")
 PROXY = HttpResponse(502, b"<html>Bad Gateway</html>")
 GARBAGE = HttpResponse(200, b"{not json")
 
-AGAIN = {"draining": DRAINING, "429": OVERLOADED, "proxy": PROXY, "reset": BROKEN, "late": LATE}
+AGAIN: dict[str, HttpResponse | NoResponse] = {
+    "draining": DRAINING,
+    "429": OVERLOADED,
+    "proxy": PROXY,
+    "reset": BROKEN,
+    "late": LATE,
+}
 NEVER: dict[str, tuple[HttpResponse | NoResponse, type[RewardClientError]]] = {
     "422": (failed(422, "invalid_request"), ApiStatusError),
     "413": (failed(413, "body_too_large"), ApiStatusError),

@@ -16,8 +16,10 @@ from edit_rrm_client import FailurePolicy
 from edit_rrm_training.editor.advantages import Spread, advantages_of, deviation_of
 from edit_rrm_training.editor.grpo import Objective
 from edit_rrm_training.editor.learner import Experience, Learner
+from edit_rrm_training.editor.optimisation import AccelerateOptimisation
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.trained import Trained
 from edit_rrm_training.judge.checkpoints import DivergedError
 from tests.training.editor.toy_policy import ToyPolicy
 
@@ -54,7 +56,9 @@ def learner(policy: ToyPolicy, accelerator: Accelerator, rate: float = 0.0, **se
     module, optimizer = accelerator.prepare(policy.trained, torch.optim.SGD(policy.trained.parameters(), lr=rate))
     policy.use(module)
     objective = settings.pop("objective", Objective(clip=0.2, kl=0.0))
-    return Learner(policy, optimizer, accelerator, objective, **settings)
+    norm = settings.pop("max_grad_norm", 1.0)
+    steps = AccelerateOptimisation(accelerator, Trained(module), optimizer, max_grad_norm=norm)
+    return Learner(policy, steps, accelerator, objective, **settings)
 
 
 def change(policy: ToyPolicy, made: Sequence[Experience], accelerator: Accelerator, **settings: Any) -> torch.Tensor:
@@ -81,7 +85,8 @@ def test_a_policy_learns_what_is_rewarded(accelerator: Accelerator) -> None:
     policy = ToyPolicy()
     module, optimizer = accelerator.prepare(policy.trained, torch.optim.Adam(policy.trained.parameters(), lr=5e-3))
     policy.use(module)
-    learning = Learner(policy, optimizer, accelerator, Objective(clip=0.2, kl=0.0))
+    steps = AccelerateOptimisation(accelerator, Trained(module), optimizer)
+    learning = Learner(policy, steps, accelerator, Objective(clip=0.2, kl=0.0))
     first, last = 0.0, 0.0
     for step in range(60):
         made = experiences(policy, step, size=16)

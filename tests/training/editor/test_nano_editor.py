@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxKontextPipeline
+from diffusers import AutoencoderKL, FluxKontextPipeline
 from PIL import Image
 
 from edit_rrm_training.editor.edit import load_editor, make_edits
@@ -15,11 +16,13 @@ from edit_rrm_training.editor.evaluation import evaluate_editor, gains
 from edit_rrm_training.editor.nano.architecture import TEXT_TOKENS, build_pipeline
 from edit_rrm_training.editor.nano.measure import shapes_measure
 from edit_rrm_training.editor.nano.pictures import cropped, padded
+from edit_rrm_training.editor.nano.pixel_oracle import judge_pixels
 from edit_rrm_training.editor.nano.pretrain import NanoEditorRecipe, flow_batch, pretrain
 from edit_rrm_training.editor.nano.tasks import make_task
 from edit_rrm_training.editor.nano.vae import VaeRecipe, vae_batch
 from edit_rrm_training.editor.policies.base import Condition
 from edit_rrm_training.editor.prompts import load_prompts
+from edit_rrm_training.editor.shipped import editor_path
 from edit_rrm_training.shapes.render import render
 from tests.training.editor.toy_policy import ToyPolicy
 
@@ -48,6 +51,12 @@ def test_pre_training_leaves_a_pipeline_that_edits_and_goes_on_where_it_was(tmp_
     assert (folder / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes() == before
     with pytest.raises(ValueError, match="tasks: 24 there, 25 here"):
         pretrain(NanoEditorRecipe(vae=TINY.vae, tasks=25, steps=3, batch=8, compiled=False), tmp_path)
+    # A finished VAE can be taken over, and is then the same.
+    other = pretrain(replace(TINY, vae=VaeRecipe(steps=10**9)), tmp_path / "other", vae=folder)
+    weights = ("vae", "diffusion_pytorch_model.safetensors")
+    assert other.joinpath(*weights).read_bytes() == folder.joinpath(*weights).read_bytes()
+    with pytest.raises(OSError, match="has no VAE; name a pipeline's folder"):
+        pretrain(TINY, tmp_path / "third", vae=tmp_path)
 
 
 def test_padding_and_cropping_lose_nothing() -> None:
@@ -129,3 +138,13 @@ def test_the_measure_of_a_run_is_the_same_oracle() -> None:
     nothing = measure(prompts[4], 4, prompts[4].source)
     assert good == {"success": 1.0, "done": 1.0, "kept": 1.0}
     assert nothing == {"success": 0.0, "done": 0.0, "kept": 1.0}
+
+
+@torch.no_grad()
+def test_the_shipped_vae_draws_pictures_again_so_that_perfect_edits_stay_perfect() -> None:
+    vae = AutoencoderKL.from_pretrained(editor_path("nano"), subfolder="vae", dtype=torch.float32)
+    tasks = [make_task("validation", index) for index in range(48)]
+    codes = vae.encode(padded([render(task.target) for task in tasks])).latent_dist.mode()
+    drawn = cropped(vae.decode(codes).sample)
+    verdicts = [judge_pixels(task, picture) for task, picture in zip(tasks, drawn, strict=True)]
+    assert np.mean([verdict.success for verdict in verdicts]) > 0.85

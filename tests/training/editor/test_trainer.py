@@ -147,6 +147,14 @@ def test_checkpoints_are_whole_and_few(tmp_path: Path) -> None:
     assert [step["number"] for step in notes.steps] == [5]
 
 
+def test_the_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=1, save_every=1).run()
+    policy = ToyPolicy()
+    policy.trained.get_parameter("0.bias").requires_grad_(False)
+    with pytest.raises(ValueError, match="checkpoint-1 is the checkpoint of another model or adapter; choose another"):
+        toy_run(tmp_path, BlueJudge(), Notes(), steps=2, policy=policy).run()
+
+
 def test_a_full_disk_says_which_checkpoint_is_whole(tmp_path: Path) -> None:
     toy_run(tmp_path, BlueJudge(), Notes(), steps=2, save_every=1).run()
     (tmp_path / "checkpoints" / "checkpoint-3.partial").write_text("in the way")

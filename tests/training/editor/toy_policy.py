@@ -11,12 +11,16 @@ from torch import nn
 from edit_rrm_training.editor.policies.base import Condition, Size, seeded_noise
 
 
+class Head(nn.Linear):
+    """A layer that can be sharded by itself, by its class, and leaves the one before to the whole network."""
+
+
 class ToyPolicy:
     """Latents are (B, 1, 3): a colour. Its velocity leads to a colour that it has for each instruction's length."""
 
     def __init__(self, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        self._network: nn.Module = nn.Sequential(nn.Linear(3 + 2, 32), nn.Tanh(), nn.Linear(32, 3))
+        self._network: nn.Module = nn.Sequential(nn.Linear(3 + 2, 32), nn.Tanh(), Head(32, 3))
 
     @property
     def trained(self) -> nn.Module:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
 from PIL import Image
 
 from edit_rrm.verdicts import Mode, Outcome
 from edit_rrm_client import Group, GroupResult
+from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.learner import Learner
+from edit_rrm_training.editor.prepared import prepare
 from edit_rrm_training.editor.prompts import Prompt
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.scoring import Scorer
@@ -79,6 +80,7 @@ def recipe(**fields: Any) -> EditorRecipe:
         "clip": 0.2,
         "kl": 0.0,
         "learning_rate": 5e-3,
+        "weight_decay": 0.0,
         "ema_every": 2,
         "save_every": 3,
     }
@@ -92,26 +94,32 @@ def toy_run(
     *,
     identity: str = "blue",
     policy: ToyPolicy | None = None,
+    accelerator: Accelerator | None = None,
     **fields: Any,
 ) -> EditorTrainer:
     """Put a run together, as `edit-rrm train editor` does with a real policy."""
-    made, accelerator, policy = recipe(**fields), Accelerator(cpu=True), policy or ToyPolicy()
-    optimizer = torch.optim.AdamW(policy.trained.parameters(), lr=made.learning_rate, weight_decay=0.0)
-    module, optimizer = accelerator.prepare(policy.trained, optimizer)
-    policy.use(module)
-    average = EMAModel(policy.trained.parameters(), decay=made.ema)
-    accelerator.register_for_checkpointing(average)
+    made, accelerator, policy = recipe(**fields), accelerator or Accelerator(cpu=True), policy or ToyPolicy()
+    prepared = prepare(accelerator, policy.trained, made)
+    policy.use(prepared.module)
+    average = MovingAverage(prepared.trained, made.ema)
     return EditorTrainer(
         made,
         policy=policy,
-        learner=Learner(policy, optimizer, accelerator, made.objective, micro_batch=made.micro_batch),
+        learner=Learner(policy, prepared.optimisation, accelerator, made.objective, micro_batch=made.micro_batch),
         scorer=Scorer(judge),
         prompts=PROMPTS,
-        checkpoints=Checkpoints(accelerator, folder / "checkpoints", keep=made.keep),
+        checkpoints=Checkpoints(
+            accelerator,
+            folder / "checkpoints",
+            keep=made.keep,
+            trained=prepared.trained,
+            optimisation=prepared.optimisation,
+            average=average,
+        ),
         accelerator=accelerator,
         watcher=notes,
         average=average,
-        evaluation=PROMPTS[:2],
+        evaluation=PROMPTS,
         measure=lambda prompt, index, edit: {"blue": float(np.asarray(edit)[..., 2].mean()) / 255.0},
         identity=identity,
     )

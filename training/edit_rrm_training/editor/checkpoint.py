@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from edit_rrm_training.editor.average import MovingAverage
+from edit_rrm_training.editor.optimisation import Optimisation
+from edit_rrm_training.editor.trained import Trained
 
 _STATE = "run_state.json"
 _WEIGHTS = "trained.safetensors"
+_AVERAGE = "average.safetensors"
 _PREFIX = "checkpoint-"
 
 
 class CheckpointError(OSError):
-    """A checkpoint could not be written; the message says which is the last whole one."""
+    """A checkpoint could not be written, or not be read by all; the message says what to do."""
 
 
 class Checkpoints:
-    """Writes and finds a run's checkpoints, by accelerate's `save_state`; of frozen weights nothing is written."""
+    """Writes and finds a run's checkpoints. Of frozen weights nothing is written.
 
-    def __init__(self, accelerator: Any, folder: Path, *, keep: int) -> None:
-        """Keep the last so many in a folder."""
+    Weights and average are whole tensors by name, however the run holds them: what DDP wrote FSDP reads, with any
+    number of processes.
+    """
+
+    def __init__(
+        self,
+        accelerator: Any,
+        folder: Path,
+        *,
+        keep: int,
+        trained: Trained,
+        optimisation: Optimisation,
+        average: MovingAverage,
+    ) -> None:
+        """Keep the last so many in a folder, which all processes see."""
         self._accelerator = accelerator
         self._folder = folder
         self._keep = keep
-        accelerator.register_save_state_pre_hook(_save_trained)
-        accelerator.register_load_state_pre_hook(_load_trained)
+        self._trained = trained
+        self._optimisation = optimisation
+        self._average = average
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint; one that was killed or met a full disk while it was written is none."""
@@ -51,16 +71,17 @@ class Checkpoints:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 unfinished.mkdir(parents=True)
             self._accelerator.wait_for_everyone()
-            self._accelerator.save_state(str(unfinished))
+            self._write(unfinished)
             self._accelerator.wait_for_everyone()
             if self._accelerator.is_main_process:
                 # Written last: a folder that has it is whole.
-                (unfinished / _STATE).write_text(json.dumps({"step": step, **facts}), encoding="utf-8")
+                state = {"step": step, "averaged": self._average.steps, **facts}
+                (unfinished / _STATE).write_text(json.dumps(state), encoding="utf-8")
                 final = unfinished.with_suffix("")
                 shutil.rmtree(final, ignore_errors=True)
                 unfinished.rename(final)
                 self._forget()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             last = self.newest()
             kept = "none was written before" if last is None else f"the last whole one is {last}"
             raise CheckpointError(
@@ -74,13 +95,46 @@ class Checkpoints:
 
         Returns:
             What was saved with it, ``step`` among it; None where there is none.
+
+        Raises:
+            CheckpointError: Processes do not see the same one.
+            ValueError: It is of another model or adapter.
         """
         newest = self.newest()
+        self._agreed(-1 if newest is None else _number(newest))
         if newest is None:
             return None
-        self._accelerator.load_state(str(newest))
         state: dict[str, Any] = json.loads((newest / _STATE).read_text(encoding="utf-8"))
+        self._read(newest / _WEIGHTS, self._trained.take)
+        self._read(newest / _AVERAGE, self._average.take)
+        self._average.steps = state.pop("averaged")
+        self._optimisation.load(newest)
         return state
+
+    def _write(self, folder: Path) -> None:
+        main = self._accelerator.is_main_process
+        for name, values in ((_WEIGHTS, self._trained.precise()), (_AVERAGE, self._average.values)):
+            whole = self._trained.whole(values, keep=main)
+            if main:
+                save_file(whole, folder / name)
+        self._optimisation.save(folder)
+
+    def _read(self, path: Path, take: Callable[[int, torch.Tensor], None]) -> None:
+        """A value at a time: whole ones of a large model would not fit beside each other in every process."""
+        with safe_open(path, framework="pt") as file:
+            if set(file.keys()) != set(self._trained.names):
+                raise ValueError(f"{path.parent} is the checkpoint of another model or adapter; choose another --out")
+            for place, name in enumerate(self._trained.names):
+                take(place, file.get_tensor(name))
+
+    def _agreed(self, step: int) -> None:
+        """Nodes that do not share the folder would go on from different steps, and wait for each other for ever."""
+        found = self._accelerator.gather(torch.tensor([step], device=self._accelerator.device)).tolist()
+        if len(set(found)) > 1:
+            raise CheckpointError(
+                f"processes see different checkpoints in {self._folder} (steps {sorted(set(found))}, -1 for none): "
+                "put --out on a file system that all nodes share"
+            )
 
     def _whole(self) -> list[Path]:
         found = self._folder.glob(f"{_PREFIX}*")
@@ -91,34 +145,5 @@ class Checkpoints:
             shutil.rmtree(path)
 
 
-def trained_weights(module: nn.Module) -> dict[str, torch.Tensor]:
-    """What a module trains, by name."""
-    return {name: value for name, value in module.named_parameters() if value.requires_grad}
-
-
 def _number(path: Path) -> int:
     return int(path.name.removeprefix(_PREFIX))
-
-
-def _save_trained(models: list[Any], weights: list[Any], folder: str) -> None:
-    """In the place of whole state dictionaries, which would be mostly what never changes."""
-    for model in models:
-        trained = {name: value.detach().cpu().contiguous() for name, value in trained_weights(_bare(model)).items()}
-        save_file(trained, Path(folder) / _WEIGHTS)
-    weights.clear()
-
-
-def _load_trained(models: list[Any], folder: str) -> None:
-    while models:
-        module = _bare(models.pop())
-        saved = load_file(Path(folder) / _WEIGHTS)
-        target = trained_weights(module)
-        if saved.keys() != target.keys():
-            raise ValueError(f"{folder} is the checkpoint of another model or adapter; choose another --out")
-        with torch.no_grad():
-            for name, value in target.items():
-                value.copy_(saved[name])
-
-
-def _bare(model: Any) -> Any:
-    return getattr(model, "module", model)

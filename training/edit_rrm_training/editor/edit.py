@@ -11,8 +11,8 @@ from edit_rrm_training.editor.editor_card import load_editor_card
 from edit_rrm_training.editor.load import load_pipeline, policy_of
 from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.sampling import roll_out, seed_of
-from edit_rrm_training.editor.shipped import editor_path
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.shipped import editor_path
 from edit_rrm_training.judge.devices import cpu_only
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from edit_rrm_training.editor.grpo import Drawn, Objective, step_loss
+from edit_rrm_training.editor.optimisation import Optimisation
 from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.sampling import Rollouts
 from edit_rrm_training.editor.sde import mean_of
-from edit_rrm_training.judge.checkpoints import DivergedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +60,32 @@ class Learner:
     def __init__(
         self,
         policy: EditPolicy,
-        optimizer: Any,
+        optimisation: Optimisation,
         accelerator: Any,
         objective: Objective,
         *,
         reference: Callable[[], AbstractContextManager[Any]] | None = None,
         micro_batch: int = 8,
-        max_grad_norm: float = 1.0,
     ) -> None:
         """Update by these.
 
         Args:
             policy: What is updated; its module is prepared by the accelerator.
-            optimizer: Of its parameters, prepared.
+            optimisation: Steps of its parameters.
             accelerator: An `accelerate.Accelerator`.
             objective: What is minimised.
             reference: A context in which the policy is the frozen one, such as one without its adapter; needed where
                 the objective has a KL.
             micro_batch: Edits in one pass.
-            max_grad_norm: The gradient is scaled down to this.
         """
         if objective.kl > 0.0 and reference is None:
             raise ValueError("a KL needs a reference: train an adapter, or set kl to 0")
         self._policy = policy
-        self._optimizer = optimizer
+        self._optimisation = optimisation
         self._accelerator = accelerator
         self._objective = objective
         self._reference = reference
         self._micro_batch = micro_batch
-        self._max_grad_norm = max_grad_norm
 
     def update(self, experiences: Sequence[Experience]) -> Update | None:
         """Make one optimiser step.
@@ -103,7 +100,7 @@ class Learner:
             What it did; None where no device had anything to learn from, and nothing was changed.
 
         Raises:
-            DivergedError: The gradient is no number; the step was not made.
+            DivergedError: The gradient is no number; see `Optimisation.step`.
         """
         teaching = [one for one in experiences if one.teaches]
         terms = sum(int(one.counts.sum()) * len(one.rollouts.drawn) for one in teaching)
@@ -119,19 +116,13 @@ class Learner:
         last = rounds - 1
         for number, (piece, share) in enumerate([*((piece, weight) for piece in pieces), *idle]):
             for step_number, more in _marked_last(sorted(piece.experience.rollouts.drawn)):
-                quiet = number < last or more
-                with self._accelerator.no_sync(self._policy.trained) if quiet else nullcontext():
+                with self._optimisation.passing(more=number < last or more):
                     sums += self._backward(piece, step_number, share)
-        norm = self._accelerator.clip_grad_norm_(self._policy.trained.parameters(), self._max_grad_norm)
-        if not torch.isfinite(torch.as_tensor(norm)):
-            self._optimizer.zero_grad()
-            raise DivergedError(f"the gradient's norm is {float(norm)}; the step was not made")
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        norm = self._optimisation.step()
         loss, deviation, clipped, divergence = self._sum(sums.tolist())
         return Update(
             loss=loss / self._accelerator.num_processes,
-            grad_norm=float(norm),
+            grad_norm=norm,
             ratio_deviation=deviation / total_terms,
             clipped=clipped / total_terms,
             kl=divergence / total_terms,

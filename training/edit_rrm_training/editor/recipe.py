@@ -42,7 +42,7 @@ class PolicyRecipe(_Strict):
 
     kind: Literal["flux-kontext", "qwen-image-edit"]
     model: str
-    """A folder or a hub's name of a diffusers pipeline, or `nano`, which comes with the package."""
+    """A folder or a hub's name of a diffusers pipeline."""
     revision: str | None = None
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of what is frozen, and of the passes; what is trained is held in fp32."""

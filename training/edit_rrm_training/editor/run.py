@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 import torch
 
 from edit_rrm_client import FailureBudget, RewardClient
+from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.editor_card import EditorCard, save_editor_card
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
+from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
-from edit_rrm_training.editor.scoring import Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
@@ -42,6 +44,7 @@ def train_editor(
     *,
     resume: bool = True,
     measure: Measure | None = None,
+    through: Callable[[Judge], Judge] = lambda judge: judge,
     say: Callable[[str], None] = print,
 ) -> Finished:
     """Train an editing model on the rewards of a service.
@@ -51,6 +54,7 @@ def train_editor(
         output: Folder for checkpoints, the log, pictures and the finished editor (`output / "editor"`).
         resume: Go on from the newest checkpoint there; else delete that run.
         measure: A held-out measure of evaluation edits.
+        through: What stands between the run and the service's client, if anything: a cache, or a fault on purpose.
         say: Is told what people may want to know.
 
     Raises:
@@ -64,20 +68,20 @@ def train_editor(
     with RewardClient(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
     ) as client:
-        return _train(recipe, output, client, resume=resume, measure=measure, say=say)
+        return _train(recipe, output, client, through(client), resume=resume, measure=measure, say=say)
 
 
 def _train(
     recipe: EditorRecipe,
     output: Path,
     client: RewardClient,
+    judge: Judge,
     *,
     resume: bool,
     measure: Measure | None,
     say: Callable[[str], None],
 ) -> Finished:
     from accelerate import Accelerator
-    from diffusers.training_utils import EMAModel
 
     identity = client.identity(timeout=_REACHED_S).identity
     prompts = load_prompts(recipe.prompts)
@@ -91,19 +95,18 @@ def _train(
         project_dir=str(output),
         cpu=cpu_only(),
     )
+    check_launch(accelerator)
     accelerator.init_trackers("edit-rrm")
     pipeline = load_pipeline(recipe.policy, accelerator.device)
-    trained = make_trainable(recipe.policy, pipeline)
+    make_trainable(recipe.policy, pipeline)
     policy = policy_of(recipe.policy, pipeline)
-    transformer = pipeline.transformer
-    optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    module, optimizer = accelerator.prepare(transformer, optimizer)
-    policy.use(module)
-    average = _Trained(EMAModel(trained, decay=recipe.ema), trained)
-    accelerator.register_for_checkpointing(average.model)
+    transformer, kind = pipeline.transformer, type(pipeline.transformer)
+    prepared = prepare(accelerator, transformer, recipe)
+    policy.use(prepared.module)
+    average = MovingAverage(prepared.trained, recipe.ema)
     extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
     scorer = Scorer(
-        client,
+        judge,
         mode=recipe.rewards.mode,
         extras=extras,
         budget=FailureBudget(recipe.rewards.failures),
@@ -111,12 +114,11 @@ def _train(
     )
     learner = Learner(
         policy,
-        optimizer,
+        prepared.optimisation,
         accelerator,
         recipe.objective,
         reference=None if recipe.policy.lora is None else partial(without_adapter, transformer),
         micro_batch=recipe.micro_batch,
-        max_grad_norm=recipe.max_grad_norm,
     )
     trainer = EditorTrainer(
         recipe,
@@ -124,7 +126,14 @@ def _train(
         learner=learner,
         scorer=scorer,
         prompts=prompts,
-        checkpoints=Checkpoints(accelerator, output / "checkpoints", keep=recipe.keep),
+        checkpoints=Checkpoints(
+            accelerator,
+            output / "checkpoints",
+            keep=recipe.keep,
+            trained=prepared.trained,
+            optimisation=prepared.optimisation,
+            average=average,
+        ),
         accelerator=accelerator,
         watcher=RunWatcher(output, accelerator, steps=recipe.steps, say=say),
         average=average,
@@ -134,35 +143,15 @@ def _train(
     )
     try:
         done = trainer.run()
+        if done < recipe.steps:
+            return Finished(done, None)
+        weights = average.whole(keep=accelerator.is_main_process)
     finally:
         scorer.close()
         accelerator.end_training()
-    if done < recipe.steps:
-        return Finished(done, None)
     if accelerator.is_main_process:
-        average.copy_to(trained)
-        _save(recipe, pipeline, output / "editor", identity)
+        _save(recipe, pipeline, kind, weights, output / "editor", identity)
     return Finished(done, output / "editor")
-
-
-class _Trained:
-    """diffusers' moving average over the parameters that are trained, whatever it is handed."""
-
-    def __init__(self, model: Any, parameters: list[torch.nn.Parameter]) -> None:
-        self.model = model
-        self._parameters = parameters
-
-    def step(self, parameters: Any) -> None:
-        self.model.step(self._parameters)
-
-    def store(self, parameters: Any) -> None:
-        self.model.store(self._parameters)
-
-    def copy_to(self, parameters: Any) -> None:
-        self.model.copy_to(self._parameters)
-
-    def restore(self, parameters: Any) -> None:
-        self.model.restore(self._parameters)
 
 
 def _evaluation(recipe: EditorRecipe) -> Prompts | None:
@@ -180,14 +169,35 @@ def _oracle(recipe: EditorRecipe) -> Measure | None:
     return shapes_measure(where.removeprefix(SHAPES))
 
 
-def _save(recipe: EditorRecipe, pipeline: Any, folder: Path, identity: str) -> None:
-    """Write the editor: its adapter for the model it was trained on, or the whole pipeline."""
+def _save(
+    recipe: EditorRecipe,
+    pipeline: Any,
+    kind: type[Any],
+    weights: Mapping[str, torch.Tensor],
+    folder: Path,
+    identity: str,
+) -> None:
+    """Write the editor: its adapter for the model it was trained on, or the whole pipeline.
+
+    Args:
+        recipe: Of the run.
+        pipeline: Whose transformer was trained, and may be sharded.
+        kind: The transformer's class before it was.
+        weights: What was trained, whole.
+        folder: To write into.
+        identity: The judge's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    transformer = pipeline.transformer
     if recipe.policy.lora is None:
+        with torch.device("meta"):
+            whole = kind.from_config(transformer.config)
+        whole.load_state_dict({**transformer.state_dict(), **weights}, assign=True)
+        pipeline.register_modules(transformer=whole)
         pipeline.save_pretrained(folder)
     else:
         from peft import get_peft_model_state_dict
 
-        layers = get_peft_model_state_dict(pipeline.transformer)
+        layers = get_peft_model_state_dict(transformer, state_dict=dict(weights))
         type(pipeline).save_lora_weights(str(folder), transformer_lora_layers=layers)
     save_editor_card(EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps), folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,49 +13,22 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 
 from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
+from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
 from edit_rrm_training.editor.learner import Experience, Learner, Update
 from edit_rrm_training.editor.plan import plan_step, window_of
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
-from edit_rrm_training.editor.sampling import Rollouts, roll_out, seed_of
+from edit_rrm_training.editor.sampling import Rollouts, roll_out
 from edit_rrm_training.editor.scoring import Scored, Scorer
 from edit_rrm_training.editor.sde import trajectory
 
-Measure = Callable[[Prompt, int, Image.Image], dict[str, float]]
-"""A held-out measure of an edit: of a prompt, its number and the edit. Never shown to the training."""
-
-
-class Average(Protocol):
-    """A moving average of what is trained; diffusers' `EMAModel` is one."""
-
-    def step(self, parameters: Any) -> None:
-        """Take the parameters into the average."""
-
-    def store(self, parameters: Any) -> None:
-        """Remember the parameters."""
-
-    def copy_to(self, parameters: Any) -> None:
-        """Make the parameters the average."""
-
-    def restore(self, parameters: Any) -> None:
-        """Make them what they were."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Evaluation edits and what came of them."""
-
-    prompts: tuple[Prompt, ...]
-    edits: tuple[Image.Image, ...]
-    scored: tuple[Scored, ...]
-    measures: dict[str, float]
-    """Means by name; the judge's reward among them, of what was measured."""
+__all__ = ["EditorTrainer", "Evaluated", "Measure", "Watcher", "joined"]
 
 
 class Watcher(Protocol):
@@ -92,7 +65,7 @@ class EditorTrainer:
         checkpoints: Checkpoints,
         accelerator: Any,
         watcher: Watcher,
-        average: Average | None = None,
+        average: MovingAverage | None = None,
         evaluation: Prompts | None = None,
         measure: Measure | None = None,
         identity: str = "",
@@ -130,13 +103,23 @@ class EditorTrainer:
         self._accelerator = accelerator
         self._watcher = watcher
         self._average = average
-        self._evaluation = evaluation
-        self._measure = measure
         self._identity = identity
         self._pending: deque[_Pending] = deque()
         self._conditions: dict[str, Condition] = {}
         self._updates = 0
         self._stopping = False
+        self._evaluator = None
+        if evaluation is not None:
+            self._evaluator = Evaluator(
+                recipe,
+                evaluation,
+                policy=policy,
+                encode=self._condition,
+                scorer=scorer,
+                accelerator=accelerator,
+                average=average,
+                measure=measure,
+            )
 
     def run(self) -> int:
         """Train to the recipe's last step, from the newest checkpoint where there is one.
@@ -254,7 +237,7 @@ class EditorTrainer:
             made.append(update)
             self._updates += 1
             if self._average is not None and self._updates % recipe.ema_every == 0:
-                self._average.step(self._policy.trained.parameters())
+                self._average.step()
         updating = time.monotonic() - began
         self._watcher.step(
             pending.number,
@@ -269,48 +252,13 @@ class EditorTrainer:
         local = torch.as_tensor(np.concatenate(rewards), device=self._accelerator.device)
         return self._accelerator.gather(local).cpu().numpy()
 
-    @torch.no_grad()
     def _evaluate(self, done: int) -> None:
-        """Edit the evaluation prompts without noise, by the averaged weights."""
-        evaluation = self._recipe.evaluation
-        if self._evaluation is None or not self._accelerator.is_main_process:
-            self._accelerator.wait_for_everyone()
+        if self._evaluator is None:
             return
-        prompts = [self._evaluation[index] for index in range(min(evaluation.count, len(self._evaluation)))]
-        edits: list[Image.Image] = []
-        under_way = []
-        with self._averaged():
-            for index, prompt in enumerate(prompts):
-                condition = self._condition(prompt)
-                steps = trajectory(self._policy.times(evaluation.steps, condition), "ode", 0.0)
-                with self._accelerator.autocast():
-                    rollouts = roll_out(self._policy, condition, steps, [seed_of(self._recipe.seed, 4, index)])
-                edits += rollouts.pictures
-                under_way.append(self._scorer.submit(prompt, rollouts.pictures))
-        scored = self._scorer.collect(under_way)
-        measured = [float(one.result.rewards[0]) for one in scored if one.mask[0]]
-        measures: dict[str, float] = {"judge": float(np.mean(measured))} if measured else {}
-        if self._measure is not None:
-            found = [
-                self._measure(prompt, index, edit)
-                for index, (prompt, edit) in enumerate(zip(prompts, edits, strict=True))
-            ]
-            measures |= {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-        self._watcher.evaluated(done, Evaluated(tuple(prompts), tuple(edits), tuple(scored), measures))
+        found = self._evaluator.evaluate()
+        if found is not None:
+            self._watcher.evaluated(done, found)
         self._accelerator.wait_for_everyone()
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        if self._average is None or self._updates < self._recipe.ema_every:
-            yield
-            return
-        parameters = list(self._policy.trained.parameters())
-        self._average.store(parameters)
-        self._average.copy_to(parameters)
-        try:
-            yield
-        finally:
-            self._average.restore(parameters)
 
     @contextmanager
     def _terminated(self) -> Iterator[None]:

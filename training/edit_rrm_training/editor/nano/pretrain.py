@@ -19,7 +19,7 @@ from edit_rrm_training.editor.nano.stage import Batch, train_stage
 from edit_rrm_training.editor.nano.tasks import Task, imperfect_target, make_task
 from edit_rrm_training.editor.nano.vae import VaeRecipe, train_vae
 from edit_rrm_training.editor.recipe import PolicyRecipe
-from edit_rrm_training.judge.run_folder import claim
+from edit_rrm_training.judge.run_folder import claim, weights_digest
 from edit_rrm_training.shapes.render import render
 
 _VOCABULARY_TASKS = 4_000
@@ -48,27 +48,36 @@ class NanoEditorRecipe:
     """Compile the transformer's blocks, which takes a few minutes (and a C++ compiler) before the first step."""
 
 
-def pretrain(recipe: NanoEditorRecipe, output: Path) -> Path:
+def pretrain(recipe: NanoEditorRecipe, output: Path, *, vae: Path | None = None) -> Path:
     """Train nano-editor from random weights.
 
     Args:
         recipe: How.
         output: For checkpoints, latents and the pipeline; a run that was interrupted is gone on with.
+        vae: A pipeline's folder to take the VAE from instead of training one.
 
     Returns:
         The pipeline's folder, `output / "pipeline"`.
 
     Raises:
         ValueError: `output` holds another run.
+        OSError: `vae` has no VAE, or the output cannot be written.
     """
-    claim(output, {"stage": "nano-editor", **asdict(recipe)}, resume=True)
+    if vae is not None and not (vae / "vae" / "config.json").is_file():
+        raise OSError(f"{vae} has no VAE; name a pipeline's folder, or nano")
+    taken = None if vae is None else weights_digest(vae / "vae")
+    claim(output, {"stage": "nano-editor", **asdict(recipe), "vae_weights": taken}, start=vae, resume=True)
     torch.set_flush_denormal(True)
     texts = [make_task("train", index).instruction for index in range(_VOCABULARY_TASKS)]
     pipeline = build_pipeline(texts, recipe.seed)
     checkpoints = output / "checkpoints"
     done = checkpoints / "vae" / "vae.safetensors"
     if not done.exists():
-        train_vae(pipeline.vae, recipe.vae, done.parent)
+        if vae is None:
+            train_vae(pipeline.vae, recipe.vae, done.parent)
+        else:
+            done.parent.mkdir(parents=True, exist_ok=True)
+            pipeline.vae.load_state_dict(type(pipeline.vae).from_pretrained(vae, subfolder="vae").state_dict())
         save_file({name: value.contiguous() for name, value in pipeline.vae.state_dict().items()}, done)
     pipeline.vae.load_state_dict(load_file(done))
     pipeline.vae.eval().requires_grad_(False)

@@ -1,0 +1,113 @@
+r"""Runs of GRPO on nano-editor that differ in one thing, and what came of them by the oracle that none of them saw.
+
+    edit-rrm serve --port 8017 &
+    python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/good-0
+    python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/failing-0 --failing 0.05
+    python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/zeros-0 --failing 0.05 \
+        --as-zero
+    python -m benchmarks.editor_runs report good-0 failing-0 --runs build/editor-runs --out docs/results/editor
+
+A run against another judge is the same command against another service. A run that was interrupted is gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.unreliable_judge import UnreliableJudge
+from edit_rrm_training.editor.curves import draw, read_run
+from edit_rrm_training.editor.edit import load_editor
+from edit_rrm_training.editor.evaluation import EditorReport, evaluate_editor, gains
+from edit_rrm_training.editor.recipe import load_editor_recipe
+from edit_rrm_training.editor.run import train_editor
+from edit_rrm_training.editor.scoring import Judge
+
+_RECIPE = Path("examples/editor/nano.yaml")
+_SPLIT = "held-out"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train one editor."""
+    fields = {name: getattr(arguments, name) for name in ("seed", "steps") if getattr(arguments, name) is not None}
+    recipe = load_editor_recipe(arguments.config, **fields)
+    recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": arguments.url})})
+
+    def through(judge: Judge) -> Judge:
+        if not arguments.failing:
+            return judge
+        return UnreliableJudge(judge, share=arguments.failing, as_zero=arguments.as_zero)
+
+    train_editor(recipe, arguments.out, through=through)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Measure finished editors on held-out tasks, all on the same ones from the same noise, and draw their curves."""
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    before = _measured(arguments.before, arguments.n)
+    after = {name: _measured(arguments.runs / name / "editor", arguments.n) for name in arguments.names}
+    found: dict[str, Any] = {"before": before.as_json(), "editors": {}}
+    for name, one in after.items():
+        changes = {measure: asdict(gain) for measure, gain in gains(before, [one]).items()}
+        found["editors"][name] = {**one.as_json(), "gains": changes, "seconds": _seconds(arguments.runs / name)}
+        shutil.copyfile(arguments.runs / name / "log.jsonl", arguments.out / f"{name}.jsonl")
+    for kind, names in _seeds(arguments.names).items():
+        together = gains(before, [after[name] for name in names])
+        found.setdefault("kinds", {})[kind] = {measure: asdict(gain) for measure, gain in together.items()}
+    (arguments.out / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    draw([read_run(arguments.runs / name, name) for name in arguments.names], arguments.out / "curves.png")
+    print(json.dumps(found["kinds"], indent=2))
+
+
+def _measured(model: str | Path, count: int) -> EditorReport:
+    print(f"{model}: {count} edits of {_SPLIT}", flush=True)
+    return evaluate_editor(load_editor(model), _SPLIT, count)
+
+
+def _seeds(names: list[str]) -> dict[str, list[str]]:
+    """Runs that differ in their seed alone: `good-0` and `good-1` are of one kind."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.rpartition("-")[0] or name, []).append(name)
+    return kinds
+
+
+def _seconds(folder: Path) -> dict[str, float]:
+    """Means over a run's steps: of each part, and of the scoring that was hidden."""
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [entry for entry in map(json.loads, lines) if "sampling_s" in entry]
+    names = ("sampling_s", "scoring_s", "waited_s", "updating_s", "hidden")
+    return {name: statistics.fmean(step[name] for step in steps) for name in names}
+
+
+def main() -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("run", help="Train one editor.")
+    one.add_argument("--url", required=True, help="The service.")
+    one.add_argument("--out", type=Path, required=True, help="The run's folder.")
+    one.add_argument("--config", type=Path, default=_RECIPE, help="The run's YAML file.")
+    one.add_argument("--seed", type=int, help="Overrides the file's.")
+    one.add_argument("--steps", type=int, help="Overrides the file's.")
+    one.add_argument("--failing", type=float, default=0.0, help="Share of edits that are not measured, on purpose.")
+    one.add_argument("--as-zero", action="store_true", help="Tell those as a measured 0.")
+    one.set_defaults(call=run)
+    all_of_them = commands.add_parser("report", help="Measure finished editors.")
+    all_of_them.add_argument("names", nargs="+", help="Of runs: NAME-SEED.")
+    all_of_them.add_argument("--runs", type=Path, required=True, help="Folder that they are in.")
+    all_of_them.add_argument("--out", type=Path, required=True, help="For report.json, logs and curves.png.")
+    all_of_them.add_argument("--before", default="build/nano-editor/pipeline", help="What the runs began with.")
+    all_of_them.add_argument("--n", type=int, default=500, help="Tasks.")
+    all_of_them.set_defaults(call=report)
+    arguments = parser.parse_args()
+    arguments.call(arguments)
+
+
+if __name__ == "__main__":
+    main()

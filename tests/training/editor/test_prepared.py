@@ -1,0 +1,66 @@
+"""What a run is launched under: what is refused, and where DeepSpeed's engine goes about it otherwise."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from accelerate.utils import DistributedType
+
+from edit_rrm_training.editor.checkpoint import CheckpointError, Checkpoints
+from edit_rrm_training.editor.deepspeed_optimisation import DeepSpeedOptimisation, set_up
+from edit_rrm_training.editor.prepared import check_launch
+from edit_rrm_training.judge.checkpoints import DivergedError
+from tests.training.editor.toy_run import BlueJudge, Notes, toy_run
+
+
+def launched(kind: str, **state: Any) -> Any:
+    return SimpleNamespace(distributed_type=DistributedType(kind), state=SimpleNamespace(**state))
+
+
+def test_what_was_never_made_to_run_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"FSDP 1 is not supported: set fsdp_version: 2 .*fsdp\.yaml"):
+        check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=1)))
+    with pytest.raises(ValueError, match=r"ZeRO 3 is not supported: set zero_stage: 2.*fsdp\.yaml"):
+        check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=3)))
+    check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=2)))
+    check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=2)))
+    check_launch(launched("MULTI_GPU"))
+
+
+def test_deepspeed_is_told_what_the_recipe_says() -> None:
+    plugin = SimpleNamespace(deepspeed_config={"train_micro_batch_size_per_gpu": "auto", "gradient_clipping": "auto"})
+    set_up(plugin, micro_batch=3, max_grad_norm=0.5)
+    assert plugin.deepspeed_config == {
+        "train_micro_batch_size_per_gpu": 3,
+        "gradient_clipping": 0.5,
+        "data_types": {"grad_accum_dtype": "fp32"},
+    }
+
+
+def test_deepspeeds_step_is_in_the_last_backward_pass() -> None:
+    accelerator = SimpleNamespace(sync_gradients=True)
+    engine = SimpleNamespace(get_global_grad_norm=lambda: 0.25)
+    steps = DeepSpeedOptimisation(accelerator, engine)
+    seen = []
+    for more in (True, True, False):
+        with steps.passing(more=more):
+            seen.append(accelerator.sync_gradients)
+    assert seen == [False, False, True]
+    assert accelerator.sync_gradients is True
+    assert steps.step() == 0.25
+    engine.get_global_grad_norm = lambda: float("nan")
+    with pytest.raises(DivergedError, match="the last checkpoint is good, the weights now are not"):
+        steps.step()
+
+
+def test_nodes_that_do_not_share_the_folder_do_not_go_on_from_different_steps(tmp_path: Any) -> None:
+    run = toy_run(tmp_path, BlueJudge(), Notes(), steps=2, save_every=2)
+    run.run()
+    here: Checkpoints = run._checkpoints
+    other = SimpleNamespace(device="cpu", gather=lambda step: torch.cat([step, torch.tensor([-1])]))
+    here._accelerator = other
+    with pytest.raises(CheckpointError, match=r"\(steps \[-1, 2\], -1 for none\): put --out on a file system that all"):
+        here.load()

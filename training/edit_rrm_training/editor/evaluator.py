@@ -1,0 +1,138 @@
+"""Looking at an editor on the way: evaluation prompts edited without noise, judged, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from edit_rrm_training.editor.average import MovingAverage
+from edit_rrm_training.editor.policies.base import Condition, EditPolicy
+from edit_rrm_training.editor.prompts import Prompt, Prompts
+from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.sampling import roll_out, seed_of
+from edit_rrm_training.editor.scoring import Scored, Scorer
+from edit_rrm_training.editor.sde import trajectory
+
+Measure = Callable[[Prompt, int, Image.Image], dict[str, float]]
+"""A held-out measure of an edit: of a prompt, its number and the edit. Never shown to the training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Evaluation edits and what came of them."""
+
+    prompts: tuple[Prompt, ...]
+    edits: tuple[Image.Image, ...]
+    scored: tuple[Scored, ...]
+    measures: dict[str, float]
+    """Means by name; the judge's reward among them, of what was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One prompt's edit, as the process that made it sends it to the first."""
+
+    number: int
+    edit: Image.Image
+    scored: Scored
+    measured: dict[str, float]
+
+
+class Evaluator:
+    """Edits prompts by the averaged weights, spread over all processes."""
+
+    def __init__(
+        self,
+        recipe: EditorRecipe,
+        prompts: Prompts,
+        *,
+        policy: EditPolicy,
+        encode: Callable[[Prompt], Condition],
+        scorer: Scorer,
+        accelerator: Any,
+        average: MovingAverage | None = None,
+        measure: Measure | None = None,
+    ) -> None:
+        """Evaluate by these.
+
+        Args:
+            recipe: How many prompts, and steps of a trajectory.
+            prompts: To evaluate on.
+            policy: The model.
+            encode: Of what an edit starts from; on the policy's device.
+            scorer: Has edits judged.
+            accelerator: An `accelerate.Accelerator`.
+            average: Evaluated in the place of what is trained.
+            measure: Of edits, beside the judge's reward.
+        """
+        self._recipe = recipe
+        self._prompts = [prompts[index] for index in range(min(recipe.evaluation.count, len(prompts)))]
+        self._policy = policy
+        self._encode = encode
+        self._scorer = scorer
+        self._accelerator = accelerator
+        self._average = average
+        self._measure = measure
+
+    def evaluate(self) -> Evaluated | None:
+        """Edit, have judged and measure. All processes have to take part.
+
+        Returns:
+            What came of all prompts; None on all processes but the first.
+
+        Raises:
+            FailureBudgetError: Too much could not be judged.
+            RewardClientError: Nothing can be judged.
+        """
+        from accelerate.utils import gather_object
+
+        looked = self._looked()
+        everyones: list[_Looked] = gather_object(looked)
+        if not self._accelerator.is_main_process:
+            return None
+        found = sorted(everyones, key=lambda one: one.number)
+        judged = [float(one.scored.result.rewards[0]) for one in found if one.scored.mask[0]]
+        measures: dict[str, float] = {"judge": float(np.mean(judged))} if judged else {}
+        measures |= {name: float(np.mean([one.measured[name] for one in found])) for name in found[0].measured}
+        return Evaluated(
+            tuple(self._prompts), tuple(one.edit for one in found), tuple(one.scored for one in found), measures
+        )
+
+    def _looked(self) -> list[_Looked]:
+        """This process's share, every so many prompts one."""
+        processes, first = self._accelerator.num_processes, self._accelerator.process_index
+        edits: dict[int, Image.Image] = {}
+        under_way: list[Future[Scored]] = []
+        applied: AbstractContextManager[None] = nullcontext() if self._average is None else self._average.applied()
+        with applied:
+            for before in range(0, len(self._prompts), processes):
+                number = before + first
+                if number >= len(self._prompts):
+                    # One pass too many, for nothing: a sharded model's passes are made by all processes.
+                    self._edit(before)
+                    continue
+                edits[number] = self._edit(number)
+                under_way.append(self._scorer.submit(self._prompts[number], [edits[number]]))
+        scored = self._scorer.collect(under_way)
+        return [
+            _Looked(
+                number, edit, one, {} if self._measure is None else self._measure(self._prompts[number], number, edit)
+            )
+            for (number, edit), one in zip(edits.items(), scored, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _edit(self, number: int) -> Image.Image:
+        evaluation = self._recipe.evaluation
+        condition = self._encode(self._prompts[number])
+        steps = trajectory(self._policy.times(evaluation.steps, condition), "ode", 0.0)
+        with self._accelerator.autocast():
+            (edit,) = roll_out(self._policy, condition, steps, [seed_of(self._recipe.seed, 4, number)]).pictures
+        return edit

@@ -1,0 +1,81 @@
+"""A module made ready to be trained as accelerate was launched: on one device, by DDP, FSDP2 or DeepSpeed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
+
+from edit_rrm_training.editor.deepspeed_optimisation import DeepSpeedOptimisation, set_up, whole_precise
+from edit_rrm_training.editor.optimisation import AccelerateOptimisation, Optimisation
+from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.trained import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What passes, steps and checkpoints of a run go through."""
+
+    module: nn.Module
+    """To call in the place of what was prepared."""
+    trained: Trained
+    optimisation: Optimisation
+
+
+def check_launch(accelerator: Any) -> None:
+    """Refuse what this trainer does not run under, before anything is loaded.
+
+    Raises:
+        ValueError: FSDP's first version, or ZeRO 3.
+    """
+    plugin: Any = getattr(accelerator.state, "fsdp_plugin", None)
+    if _kind(accelerator) == "FSDP" and plugin.fsdp_version != 2:
+        raise ValueError("FSDP 1 is not supported: set fsdp_version: 2 (see examples/editor/accelerate/fsdp.yaml)")
+    if _kind(accelerator) == "DEEPSPEED" and accelerator.state.deepspeed_plugin.zero_stage > 2:
+        raise ValueError(
+            "ZeRO 3 is not supported: set zero_stage: 2, or shard the weights by FSDP (see "
+            "examples/editor/accelerate/fsdp.yaml)"
+        )
+
+
+def prepare(accelerator: Any, module: nn.Module, recipe: EditorRecipe) -> Prepared:
+    """Prepare a module and AdamW over what of it has a gradient.
+
+    Args:
+        accelerator: An `accelerate.Accelerator`.
+        module: Not prepared yet. Under FSDP its parameters become others.
+        recipe: The optimiser's numbers.
+    """
+    from accelerate.utils import broadcast
+
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    kind = _kind(accelerator)
+    if kind == "FSDP":
+        # Each process keeps its shard of what it has itself, and an adapter begins at random.
+        broadcast([parameter.data for parameter in parameters])
+        if accelerator.mixed_precision == "bf16":
+            # accelerate's own policy rounds gradients to bf16 before it sums them up, and what blocks are called with,
+            # such as rotary embeddings in fp32.
+            accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+                param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+            )
+    if kind == "DEEPSPEED":
+        set_up(accelerator.state.deepspeed_plugin, micro_batch=recipe.micro_batch, max_grad_norm=recipe.max_grad_norm)
+    prepared, optimizer = accelerator.prepare(module, optimizer)
+    if kind == "DEEPSPEED":
+        return Prepared(prepared, Trained(prepared, whole_precise), DeepSpeedOptimisation(accelerator, prepared))
+    trained = Trained(prepared)
+    return Prepared(
+        prepared,
+        trained,
+        AccelerateOptimisation(accelerator, trained, optimizer, max_grad_norm=recipe.max_grad_norm),
+    )
+
+
+def _kind(accelerator: Any) -> str:
+    kind: str = accelerator.distributed_type.value
+    return kind
