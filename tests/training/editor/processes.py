@@ -46,15 +46,18 @@ def run_together(count: int, target: Callable[..., None], *arguments: Any, log: 
             "OMP_NUM_THREADS": "1",
             **environment,
         }
-        processes.append(context.Process(target=_as_rank, args=(told, target, arguments, log / f"raised-{rank}.txt")))
+        arguments_of_rank = (told, target, arguments, log / f"raised-{rank}.txt")
+        processes.append(context.Process(target=_as_rank, args=arguments_of_rank, daemon=True))
     for process in processes:
         process.start()
     until = time.monotonic() + _PATIENCE_S
-    for process in processes:
-        process.join(max(0.0, until - time.monotonic()))
-    for process in processes:
-        process.kill()
-        process.join()
+    try:
+        for process in processes:
+            process.join(max(0.0, until - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
     return [process.exitcode or 0 for process in processes]
 
 
