@@ -92,7 +92,7 @@ def train_nano_editor_command(
 
 
 def edit_command(
-    model: Annotated[str, typer.Option(help="An editor's folder: OUT/editor of `train editor`.")],
+    model: Annotated[Path, typer.Option(help="An editor's folder: OUT/editor of `train editor`.")],
     source: Annotated[Path, typer.Option("--source", "-s", help="The picture to edit.")],
     instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("edited.png"),
@@ -127,13 +127,13 @@ def edit_command(
 def eval_editor_command(
     model: Annotated[
         list[Path],
-        typer.Option(help="An editor's folder: OUT/editor of `train editor`. May be repeated."),
+        typer.Option(help="An editor's folder: OUT/editor, or OUT/pipeline of nano-editor. May be repeated."),
     ],
     before: Annotated[
         Path | None, typer.Option(help="The editor that training began with: prints what was gained, task by task.")
     ] = None,
     split: Annotated[str, typer.Option(help=f"Which split: {SPLIT_NAMES}.")] = "held-out",
-    n: Annotated[int, typer.Option("--n", min=2, help="How many edits.")] = 500,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many edits.")] = 500,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 12,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:

@@ -13,7 +13,6 @@ from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
 from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
-from edit_rrm_training.editor.shipped import editor_path
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -27,9 +26,8 @@ def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
     from diffusers import FluxKontextPipeline, QwenImageEditPlusPipeline
 
     kind = FluxKontextPipeline if recipe.kind == "flux-kontext" else QwenImageEditPlusPipeline
-    model = str(editor_path(recipe.model))
     try:
-        pipeline = kind.from_pretrained(model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
+        pipeline = kind.from_pretrained(recipe.model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
     except (OSError, ValueError) as error:
         raise OSError(f"policy.model: {recipe.model} cannot be loaded as a {kind.__name__}: {error}") from error
     pipeline.to(device)
