@@ -53,7 +53,7 @@ nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes whe
 	$(BIN)/edit-rrm train sft --recipe nano-sft --data build/cold-start/dataset --init-from build/nano-polish/judge --out build/nano-sft
 	$(BIN)/edit-rrm train gcpo --recipe nano-gcpo --init-from build/nano-sft/judge --out build/nano-gcpo
 
-nano-editor: $(STAMP) ## Pre-train the small editing model (hours on two cores; resumes where it stopped)
+nano-editor: $(STAMP) ## Pre-train the small editing model on the shipped VAE (long on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train nano-editor --vae nano --out build/nano-editor
 
 editor: nano-editor ## GRPO on nano-editor, against a service started for it: build/editor has its pictures and curves

@@ -73,7 +73,7 @@ def train_nano_editor_command(
         edit-rrm train nano-editor --out build/nano-editor
 
     \b
-    With the shipped VAE, which saves about half of the time:
+    With the shipped VAE, instead of training one:
         edit-rrm train nano-editor --vae nano --out build/nano-editor
     """
     from dataclasses import replace

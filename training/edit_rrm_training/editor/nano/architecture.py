@@ -10,7 +10,7 @@ import torch
 TEXT_TOKENS: Final = 16
 """Tokens of every instruction, padding included: no phrasing of the tasks is longer."""
 VAE_SCALE: Final = 4
-"""Pixels of a latent's side. With FLUX's own 8, a VAE of this size and an hour of training blurs small objects."""
+"""Pixels of a latent's side. With FLUX's own 8, a VAE of this size blurred small objects after 2,250 steps."""
 SIDE: Final = 88
 """Pixels of a padded picture's side: the shapes world's 84, and what makes it a multiple of a patch."""
 PATCHES: Final = SIDE // (2 * VAE_SCALE)
