@@ -1,11 +1,14 @@
-"""What runs in one process would share: accelerate's state, with the precision of whoever came first."""
+"""What tests of editors share, and what they must not: the state that accelerate keeps for a process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState
+
+from tests.training.editor.pipelines import tiny_flux
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +22,11 @@ def accelerate_anew() -> Iterator[None]:
 def _forget() -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Kontext pipeline of the real classes with random weights; nobody writes into it."""
+    folder = tmp_path_factory.mktemp("tiny") / "pipeline"
+    tiny_flux().save_pretrained(folder)
+    return folder

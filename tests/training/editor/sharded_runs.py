@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DeepSpeedPlugin, DistributedType, FullyShardedDataParallelPlugin, InitProcessGroupKwargs
 
-from edit_rrm.verdicts import Mode
-from edit_rrm_client import Group, GroupResult
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor
 from edit_rrm_training.editor.trainer import EditorTrainer
 from tests.training.editor.toy_policy import ToyPolicy
-from tests.training.editor.toy_run import BlueJudge, Notes, toy_run
+from tests.training.editor.toy_run import BlueJudge, DiesAfter, Notes, toy_run
 
 SMALL: dict[str, Any] = {
     "steps": 4,
@@ -48,18 +45,8 @@ def evaluations(notes: Notes) -> list[tuple[int, int, dict[str, float]]]:
     return [(number, len(found.edits), found.measures) for number, found in notes.evaluations]
 
 
-class Kills(BlueJudge):
-    """A judge with which the process is killed, after so many groups of training."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self._left = groups
-
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
-        self._left -= sum(len(group.edited) > 1 for group in groups)
-        if self._left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().score_groups(groups, mode=mode)
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fsdp(layers: list[str] | None = None, precision: str = "no") -> Accelerator:
@@ -96,7 +83,7 @@ def toy(how: str, out: Path, kill_after: int | None) -> None:
     notes = Notes()
     # Only one is killed; the other finds out.
     killed = kill_after is not None and accelerator.process_index == 1
-    judge = Kills(kill_after or 0) if killed else BlueJudge()
+    judge = DiesAfter(kill_after or 0, _killed) if killed else BlueJudge()
     run = toy_run(out, judge, notes, policy=partly_frozen(), accelerator=accelerator, **SMALL)
     run.run()
     weights = whole_weights(run)

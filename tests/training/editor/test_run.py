@@ -19,7 +19,7 @@ from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor
 from tests.cli.command import edit_rrm
 from tests.client.fake_service import judgement, judging_service
-from tests.training.editor.pipelines import INSTRUCTIONS, tiny_flux
+from tests.training.editor.pipelines import INSTRUCTIONS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:tensorboard"),
@@ -35,13 +35,6 @@ def brightness(image: Image.Image) -> str:
 def service() -> Iterator[str]:
     with judging_service(brightness) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "pipeline"
-    tiny_flux().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

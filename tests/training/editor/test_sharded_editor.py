@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from edit_rrm_training.editor.edit import load_editor, make_edits
 from tests.client.fake_service import judgement, judging_service
-from tests.training.editor.pipelines import INSTRUCTIONS, tiny_flux
+from tests.training.editor.pipelines import INSTRUCTIONS
 from tests.training.editor.processes import raised, run_together
 from tests.training.editor.sharded_runs import editor
 from tests.training.editor.test_run import recipe
@@ -33,13 +33,6 @@ def redness_of_a_corner(image: Image.Image) -> str:
 def service() -> Iterator[str]:
     with judging_service(redness_of_a_corner) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "pipeline"
-    tiny_flux().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

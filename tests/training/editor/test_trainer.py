@@ -23,7 +23,7 @@ from edit_rrm_training.editor.policies.base import Condition
 from edit_rrm_training.editor.scoring import Scorer, Weighted
 from edit_rrm_training.judge.checkpoints import DivergedError
 from tests.training.editor.toy_policy import ToyPolicy
-from tests.training.editor.toy_run import PROMPTS, BlueJudge, Notes, toy_run, weights
+from tests.training.editor.toy_run import PROMPTS, BlueJudge, DiesAfter, Notes, toy_run, weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,7 +53,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, sta
     uninterrupted = Notes()
     whole = toy_run(tmp_path / "whole", BlueJudge(), uninterrupted, rewards=rewards)
     assert whole.run() == 6
-    killed = toy_run(tmp_path / "killed", _DiesAfter(4 * 4), Notes(), rewards=rewards)
+    killed = toy_run(tmp_path / "killed", DiesAfter(4 * 4, _interrupted), Notes(), rewards=rewards)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     notes = Notes()
@@ -68,18 +68,8 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, sta
     assert again.steps == []
 
 
-class _DiesAfter(BlueJudge):
-    """A judge with which the process dies, after so many groups of training."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self._left = groups
-
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
-        self._left -= sum(len(group.edited) > 1 for group in groups)
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return super().score_groups(groups, mode=mode)
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_was_not_measured_is_masked_and_too_much_of_it_stops_the_run(tmp_path: Path) -> None:

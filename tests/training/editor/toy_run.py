@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,21 @@ class BlueJudge:
         if (sum(pixel) * 7919 % 1_000) / 1_000.0 < self._failing:
             return unscored(Outcome.TIMED_OUT, retryable=True)
         return scored(pixel[2] / 25.5)
+
+
+class DiesAfter(BlueJudge):
+    """A judge with which the process dies, after so many groups of training."""
+
+    def __init__(self, groups: int, die: Callable[[], None]) -> None:
+        super().__init__()
+        self._left = groups
+        self._die = die
+
+    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        self._left -= sum(len(group.edited) > 1 for group in groups)
+        if self._left < 0:
+            self._die()
+        return super().score_groups(groups, mode=mode)
 
 
 class Notes:
