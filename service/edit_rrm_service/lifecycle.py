@@ -88,6 +88,15 @@ class Lifecycle:
         """Refuse what comes from now on."""
         self._enter(Phase.STOPPING, "the service is stopping")
 
+    def require_judge(self) -> None:
+        """Return if a request that was let in may be judged: also once the service refuses what comes.
+
+        Raises:
+            ApiError: 503 where it may not.
+        """
+        if self.phase is not Phase.STOPPING:
+            self.require_ready()
+
     def require_ready(self) -> None:
         """Return if the service takes work.
 

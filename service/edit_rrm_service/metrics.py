@@ -52,6 +52,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = self._counter("http_requests", "HTTP requests answered", "route", "status")
         self._request_seconds = self._histogram("http_request_duration_seconds", "Time to answer", "route")
+        self.under_way = Gauge(
+            "edit_rrm_http_requests_in_flight", "Requests that are not answered yet", registry=self.registry
+        )
         self._outcomes = self._counter("outcomes", "Judged edits by outcome", "outcome")
         self._unread = self._counter("parse_failures", "Answers of the judge that could not be read", "task", "kind")
         self._verdicts = self._counter("verdicts", "Verdicts", "category", "passed")

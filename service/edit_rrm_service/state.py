@@ -83,6 +83,7 @@ class ServiceState:
         )
         self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
         self.lifecycle = Lifecycle(self.metrics.ready.set)
+        self.metrics.under_way.set_function(lambda: self.lifecycle.under_way)
         self.card: JudgeCard | None = None
         self._loader = loader
         self._engine: Engine | None = None
@@ -92,13 +93,13 @@ class ServiceState:
 
     @property
     def judge(self) -> Judge:
-        """The judge.
+        """The judge, for a request that was let in.
 
         Raises:
-            ApiError: 503 while there is none.
+            ApiError: 503 while there is none that may be used.
         """
-        self.lifecycle.require_ready()
-        assert self._judge is not None, "a service that is ready has a judge"
+        self.lifecycle.require_judge()
+        assert self._judge is not None, "a service that let a request in has a judge"
         return self._judge
 
     @property

@@ -106,11 +106,11 @@ async def test_a_signal_with_two_hundred_under_way_loses_none(tmp_path: Path) ->
             under_way = [asyncio.create_task(ask(client, group(1))) for _ in range(200)]
 
             async def let_in() -> bool:
-                running = await metric(client, "edit_rrm_turns_in_flight")
-                waiting = await metric(client, "edit_rrm_queue_depth", priority="training")
-                return running + waiting > 100
+                answered = sum(task.done() for task in under_way)
+                return answered + await metric(client, "edit_rrm_http_requests_in_flight") >= 200
 
             await eventually(let_in)
+            assert sum(task.done() for task in under_way) < 100
             service.signal()
             replies = await asyncio.gather(*under_way)
         assert service.wait() == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from edit_rrm_service.errors import ApiError
 from edit_rrm_service.lifecycle import Lifecycle, Phase
 from tests.fakes.engine import FakeEngine
 from tests.fakes.service_process import fake_service
-from tests.service.running import error_of, eventually, post, running
+from tests.service.running import EDITED, INSTRUCTION, SOURCE, error_of, eventually, in_base64, post, running
 from tests.service.test_metrics import value
 
 
@@ -76,6 +78,27 @@ async def test_after_the_delay_what_comes_is_refused_and_what_is_under_way_is_fi
     assert int(late.headers["retry-after"]) >= 1
     assert alive.status_code == 200
     assert value(text, "edit_rrm_admission_rejected_total", reason="draining") == 1
+
+
+async def test_what_was_let_in_is_judged_though_its_body_ends_after_the_delay(tmp_path: Path) -> None:
+    with fake_service(tmp_path / "log", drain_delay_ms=0) as service:
+        async with httpx2.AsyncClient(base_url=service.url, timeout=30.0) as client:
+
+            async def slowly() -> AsyncIterator[bytes]:
+                fields = {"instruction": INSTRUCTION, "source": in_base64(SOURCE), "edited": in_base64(EDITED)}
+                body = json.dumps(fields).encode()
+                yield body[:100]
+                await eventually(let_in)
+                service.signal()
+                await in_phase(client, "stopping")
+                yield body[100:]
+
+            async def let_in() -> bool:
+                return "edit_rrm_http_requests_in_flight 1.0" in (await client.get("/metrics")).text
+
+            reply = await client.post("/v1/reward", content=slowly(), headers={"content-type": "application/json"})
+        assert await asyncio.to_thread(service.wait) == 0
+    assert reply.status_code == 200, reply.text
 
 
 @pytest.mark.parametrize("second", [True, False])
@@ -166,6 +189,11 @@ async def test_phases_follow_each_other(steps: list[str], phase: Phase, takes_wo
         step(life, name)
     assert life.phase is phase
     assert (told[-1] if told else False) is (phase is Phase.READY)
+    if takes_work or phase is Phase.STOPPING:
+        life.require_judge()
+    else:
+        with pytest.raises(ApiError):
+            life.require_judge()
     if takes_work:
         life.require_ready()
     else:
