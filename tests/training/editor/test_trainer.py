@@ -41,6 +41,9 @@ def test_a_run_learns_and_says_how_it_goes(tmp_path: Path) -> None:
     first, last = (found.measures for _, found in (notes.evaluations[0], notes.evaluations[-1]))
     assert last["judge"] > first["judge"] + 0.15
     assert last["blue"] > first["blue"] + 0.15
+    # Whoever watches is told of every part, however little of it is done.
+    assert {what for what, _, _ in notes.parts} == {"sampling", "scoring", "updating", "evaluating"}
+    assert all(0 <= done < total for _, done, total in notes.parts)
     # Groups of one prompt, its source sent as it is; nobody was asked about two prompts at once.
     trained = [group for group in judge.asked if len(group.edited) == 8]
     assert len(trained) == 40 * 4

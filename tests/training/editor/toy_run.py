@@ -72,12 +72,16 @@ class Notes:
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
         self.evaluations: list[tuple[int, Evaluated]] = []
+        self.parts: list[tuple[str, int, int]] = []
 
     def step(self, number: int, values: dict[str, float]) -> None:
         self.steps.append({"number": number, **values})
 
     def evaluated(self, number: int, found: Evaluated) -> None:
         self.evaluations.append((number, found))
+
+    def doing(self, what: str, done: int, total: int) -> None:
+        self.parts.append((what, done, total))
 
 
 def recipe(**fields: Any) -> EditorRecipe:

@@ -49,10 +49,12 @@ def train_editor_command(
         raise typer.BadParameter(str(error), param_hint="--config") from None
     if url:
         recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": tuple(url)})})
+    from edit_rrm_training.editor.progress import RunProgress
     from edit_rrm_training.editor.run import train_editor
 
     try:
-        finished = train_editor(recipe, out, resume=not fresh, say=typer.echo)
+        with RunProgress(recipe.steps) as progress:
+            finished = train_editor(recipe, out, resume=not fresh, say=typer.echo, progress=progress)
     except (RewardClientError, OSError, ValueError, DivergedError) as error:
         fail(str(error))
     if finished.editor is None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
+from edit_rrm_training.editor.progress import Counted, unheard
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import roll_out, seed_of
@@ -81,8 +82,11 @@ class Evaluator:
         self._average = average
         self._measure = measure
 
-    def evaluate(self) -> Evaluated | None:
+    def evaluate(self, told: Counted = unheard) -> Evaluated | None:
         """Edit, have judged and measure. All processes have to take part.
+
+        Args:
+            told: Is told how many prompts are edited, of how many.
 
         Returns:
             What came of all prompts; None on all processes but the first.
@@ -93,7 +97,7 @@ class Evaluator:
         """
         from accelerate.utils import gather_object
 
-        looked = self._looked()
+        looked = self._looked(told)
         everyones: list[_Looked] = gather_object(looked)
         if not self._accelerator.is_main_process:
             return None
@@ -105,7 +109,7 @@ class Evaluator:
             tuple(self._prompts), tuple(one.edit for one in found), tuple(one.scored for one in found), measures
         )
 
-    def _looked(self) -> list[_Looked]:
+    def _looked(self, told: Counted) -> list[_Looked]:
         """This process's share, every so many prompts one."""
         processes, first = self._accelerator.num_processes, self._accelerator.process_index
         edits: dict[int, Image.Image] = {}
@@ -113,6 +117,7 @@ class Evaluator:
         applied: AbstractContextManager[None] = nullcontext() if self._average is None else self._average.applied()
         with applied:
             for before in range(0, len(self._prompts), processes):
+                told(before, len(self._prompts))
                 number = before + first
                 if number >= len(self._prompts):
                     # One pass too many, for nothing: a sharded model's passes are made by all processes.

@@ -13,6 +13,7 @@ import torch
 from edit_rrm_training.editor.grpo import Drawn, Objective, step_loss
 from edit_rrm_training.editor.optimisation import Optimisation
 from edit_rrm_training.editor.policies.base import EditPolicy
+from edit_rrm_training.editor.progress import Counted, unheard
 from edit_rrm_training.editor.sampling import Rollouts
 from edit_rrm_training.editor.sde import mean_of
 
@@ -87,7 +88,7 @@ class Learner:
         self._reference = reference
         self._micro_batch = micro_batch
 
-    def update(self, experiences: Sequence[Experience]) -> Update | None:
+    def update(self, experiences: Sequence[Experience], told: Counted = unheard) -> Update | None:
         """Make one optimiser step.
 
         The gradient is the mean over all samples that count and all their stochastic steps, on all devices: it does not
@@ -95,6 +96,7 @@ class Learner:
 
         Args:
             experiences: Of this device; their groups without spread are left out.
+            told: Is told how many passes are made, of how many.
 
         Returns:
             What it did; None where no device had anything to learn from, and nothing was changed.
@@ -115,6 +117,7 @@ class Learner:
         sums = torch.zeros(4, dtype=torch.float64)
         last = rounds - 1
         for number, (piece, share) in enumerate([*((piece, weight) for piece in pieces), *idle]):
+            told(number, rounds)
             for step_number, more in _marked_last(sorted(piece.experience.rollouts.drawn)):
                 with self._optimisation.passing(more=number < last or more):
                     sums += self._backward(piece, step_number, share)

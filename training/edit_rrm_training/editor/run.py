@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,13 +17,17 @@ from edit_rrm_training.editor.editor_card import EditorCard, save_editor_card
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
 from edit_rrm_training.editor.prepared import check_launch, prepare
+from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
-from edit_rrm_training.editor.trainer import EditorTrainer, Measure
+from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.run_folder import claim
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 _REACHED_S = 30.0
 
@@ -46,6 +50,7 @@ def train_editor(
     measure: Measure | None = None,
     through: Callable[[Judge], Judge] = lambda judge: judge,
     say: Callable[[str], None] = print,
+    progress: RunProgress | None = None,
 ) -> Finished:
     """Train an editing model on the rewards of a service.
 
@@ -56,6 +61,7 @@ def train_editor(
         measure: A held-out measure of evaluation edits.
         through: What stands between the run and the service's client, if anything: a cache, or a fault on purpose.
         say: Is told what people may want to know.
+        progress: Shows how far the run is, where there is a terminal to show it on.
 
     Raises:
         RewardClientError: The service is not there, or wants another key: before anything is loaded.
@@ -68,7 +74,8 @@ def train_editor(
     with RewardClient(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
     ) as client:
-        return _train(recipe, output, client, through(client), resume=resume, measure=measure, say=say)
+        watcher = partial(RunWatcher, output, steps=recipe.steps, say=say, progress=progress)
+        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher)
 
 
 def _train(
@@ -79,7 +86,7 @@ def _train(
     *,
     resume: bool,
     measure: Measure | None,
-    say: Callable[[str], None],
+    watcher: Callable[[Accelerator], Watcher],
 ) -> Finished:
     from accelerate import Accelerator
 
@@ -135,7 +142,7 @@ def _train(
             average=average,
         ),
         accelerator=accelerator,
-        watcher=RunWatcher(output, accelerator, steps=recipe.steps, say=say),
+        watcher=watcher(accelerator),
         average=average,
         evaluation=evaluation,
         measure=measure,

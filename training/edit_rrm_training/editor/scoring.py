@@ -15,6 +15,7 @@ from PIL import Image
 from edit_rrm.verdicts import Mode
 from edit_rrm_client.failure_policy import FailureBudget
 from edit_rrm_client.group import Group, GroupResult
+from edit_rrm_training.editor.progress import Counted, unheard
 from edit_rrm_training.editor.prompts import Prompt
 
 Extra = Callable[[Prompt, Sequence[Image.Image]], npt.NDArray[np.float32]]
@@ -88,14 +89,17 @@ class Scorer:
         """Ask for a group's rewards; returns at once."""
         return self._pool.submit(self._scored, prompt, list(edits))
 
-    def collect(self, under_way: Sequence[Future[Scored]]) -> list[Scored]:
-        """Wait for groups, in their order.
+    def collect(self, under_way: Sequence[Future[Scored]], told: Counted = unheard) -> list[Scored]:
+        """Wait for groups, in their order; `told` is told how many are there, of how many.
 
         Raises:
             FailureBudgetError: Too much failed lately.
             RewardClientError: Nothing can be measured: a wrong key, another judge than the pinned one.
         """
-        found = [future.result() for future in under_way]
+        found: list[Scored] = []
+        for future in under_way:
+            told(len(found), len(under_way))
+            found.append(future.result())
         self._budget.observe([one.result for one in found])
         return found
 

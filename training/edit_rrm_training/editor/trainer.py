@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,9 @@ class Watcher(Protocol):
 
     def evaluated(self, number: int, found: Evaluated) -> None:
         """So many steps are done, and this is how good the editor is."""
+
+    def doing(self, what: str, done: int, total: int) -> None:
+        """A part of a step or an evaluation is so far: `done` of `total` pieces of `what`."""
 
 
 @dataclass
@@ -189,7 +193,8 @@ class EditorTrainer:
         sampling = recipe.sampling
         window = window_of(recipe.seed, number, steps=sampling.steps, window=sampling.window)
         pending = _Pending(number)
-        for plan in mine:
+        for place, plan in enumerate(mine):
+            self._watcher.doing("sampling", place, len(mine))
             prompt = self._prompts[plan.prompt]
             condition = self._condition(prompt)
             steps = trajectory(
@@ -218,7 +223,7 @@ class EditorTrainer:
     def _learn(self, pending: _Pending) -> None:
         recipe = self._recipe
         waiting = time.monotonic()
-        scored = self._scorer.collect(pending.under_way)
+        scored = self._scorer.collect(pending.under_way, partial(self._watcher.doing, "scoring"))
         waited = time.monotonic() - waiting
         rewards = [one.rewards for one in scored]
         everyone = self._everyones(rewards)
@@ -231,7 +236,7 @@ class EditorTrainer:
         share = len(experiences) // recipe.updates
         made: list[Update] = []
         for first in range(0, len(experiences), share):
-            update = self._learner.update(experiences[first : first + share])
+            update = self._learner.update(experiences[first : first + share], partial(self._watcher.doing, "updating"))
             if update is None:
                 continue
             made.append(update)
@@ -255,7 +260,7 @@ class EditorTrainer:
     def _evaluate(self, done: int) -> None:
         if self._evaluator is None:
             return
-        found = self._evaluator.evaluate()
+        found = self._evaluator.evaluate(partial(self._watcher.doing, "evaluating"))
         if found is not None:
             self._watcher.evaluated(done, found)
         self._accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""What people look at while an editor is trained: a line a step, TensorBoard or W&B, and pictures."""
+"""What people look at while an editor is trained: progress, TensorBoard or W&B, curves and pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from PIL import Image, ImageDraw
 
 from edit_rrm_training.editor.curves import figure_file, read_run
+from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.scoring import Scored
 from edit_rrm_training.editor.trainer import Evaluated
 
@@ -20,14 +21,20 @@ _MARGIN = 8
 
 
 class RunWatcher:
-    """Writes ``log.jsonl``, ``curves.png``, ``pictures/`` and the accelerator's trackers, and a line a step to read."""
+    """Writes ``log.jsonl``, ``curves.png``, ``pictures/`` and the accelerator's trackers, and says how it goes.
 
-    def __init__(self, folder: Path, accelerator: Any, *, steps: int, say: Any = print) -> None:
+    On a terminal that is a bar, elsewhere a line a step.
+    """
+
+    def __init__(
+        self, folder: Path, accelerator: Any, *, steps: int, say: Any = print, progress: RunProgress | None = None
+    ) -> None:
         """Write into a run's folder; only the first device's process does."""
         self._folder = folder
         self._accelerator = accelerator
         self._steps = steps
         self._say = say
+        self._progress = progress
         self._before: Evaluated | None = None
 
     def step(self, number: int, values: dict[str, float]) -> None:
@@ -37,10 +44,19 @@ class RunWatcher:
             return
         self._write({"step": number, **values})
         reward = f"reward {values['reward']:.3f}" if "reward" in values else "no reward"
-        self._say(
-            f"step {number + 1} of {self._steps}: {reward}, sampling {values['sampling_s']:.1f} s, scoring "
-            f"{values['scoring_s']:.1f} s ({values['hidden']:.0%} hidden), update {values['updating_s']:.1f} s"
+        told = (
+            f"{reward}, sampling {values['sampling_s']:.1f} s, scoring {values['scoring_s']:.1f} s "
+            f"({values['hidden']:.0%} hidden), update {values['updating_s']:.1f} s"
         )
+        if self._progress is not None:
+            self._progress.stepped(number + 1, told)
+        if self._progress is None or not self._progress.shown:
+            self._say(f"step {number + 1} of {self._steps}: {told}")
+
+    def doing(self, what: str, done: int, total: int) -> None:
+        """Show how far a part of a step is."""
+        if self._progress is not None and self._accelerator.is_main_process:
+            self._progress.doing(what, done, total)
 
     def evaluated(self, number: int, found: Evaluated) -> None:
         """Log an evaluation, and draw it: source, before, after, and what the judge said; and the curves so far."""
