@@ -14,9 +14,10 @@ from edit_rrm_training.shapes.vocabulary import CANVAS
 MARGIN = (SIDE - CANVAS) // 2
 
 
-def padded(pictures: Sequence[Pixels]) -> torch.Tensor:
+def padded(pictures: Sequence[Pixels] | torch.Tensor) -> torch.Tensor:
     """Pictures (84, 84, 3) of bytes as a batch (N, 3, 88, 88) from -1 to 1, their edges repeated outwards."""
-    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    stacked = pictures if isinstance(pictures, torch.Tensor) else torch.from_numpy(np.stack(pictures))
+    batch = stacked.permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return torch.nn.functional.pad(batch, (MARGIN,) * 4, mode="replicate")
 
 
