@@ -57,11 +57,8 @@ def fetch_validator(name: str) -> Path:
     link = TOOLS / name
     if not (command.is_file() and stamp.is_file() and stamp.read_text() == VALIDATORS[name]):
         venv.create(home, with_pip=True, clear=True)
-        subprocess.run(  # noqa: S603 - constant
-            [home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            + [f"{name}=={VALIDATORS[name]}"],
-            check=True,
-        )
+        install = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, f"{name}=={VALIDATORS[name]}"], check=True)  # noqa: S603 - constant
         stamp.write_text(VALIDATORS[name])
     link.unlink(missing_ok=True)
     link.symlink_to(command.relative_to(TOOLS))
