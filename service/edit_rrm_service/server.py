@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import nullcontext
 from types import FrameType
 
 import uvicorn
@@ -19,6 +20,7 @@ from edit_rrm_service.lifecycle import Lifecycle, Phase
 from edit_rrm_service.loading import load_judge
 from edit_rrm_service.logs import configure_logs
 from edit_rrm_service.malloc import give_back_large_blocks
+from edit_rrm_service.probes import ProbeServer
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader
 from edit_rrm_service.tracing import TracingError, tracer_for
@@ -35,14 +37,22 @@ _KEEPALIVE_S = 65
 class DrainingServer(uvicorn.Server):
     """Stops in order: unready, a delay, refusing what comes, what is under way, the end. A second signal hurries."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings) -> None:
-        """Serve until a signal comes."""
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, settings: Settings, probes: ProbeServer | None = None
+    ) -> None:
+        """Serve until a signal comes, and answer probes meanwhile."""
         super().__init__(config)
+        self._probes = probes
         self._lifecycle = lifecycle
         self._delay_s = settings.drain_delay_ms / 1e3
         self._timeout_s = settings.drain_timeout_ms / 1e3
         self._signals: list[int] = []
         self._drain: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on sockets that listen."""
+        async with nullcontext() if self._probes is None else self._probes.answering():
+            await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal; the event loop sees it within a tenth of a second."""
@@ -88,13 +98,20 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
     except (KeysError, TracingError) as error:
         _say(str(error))
         return 1
-    try:
-        bound = bind(settings.host, settings.port)
-    except OSError as error:
-        wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
-        advice = f"choose another {'--host' if wrong_host else '--port'}"
-        _say(f"cannot listen on {_authority(settings.host, settings.port)}: {error.strerror or error}; {advice}")
-        return 1
+    ports = {"--port": settings.port}
+    if settings.probe_port is not None:
+        ports["--probe-port"] = settings.probe_port
+    sockets: dict[str, socket.socket] = {}
+    for flag, port in ports.items():
+        try:
+            sockets[flag] = bind(settings.host, port)
+        except OSError as error:
+            for other in sockets.values():
+                other.close()
+            wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            advice = f"choose another {'--host' if wrong_host else flag}"
+            _say(f"cannot listen on {_authority(settings.host, port)}: {error.strerror or error}; {advice}")
+            return 1
     failures: list[str] = []
 
     def fail(message: str) -> None:
@@ -114,11 +131,14 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
         server_header=False,
     )
-    server = DrainingServer(config, app.state.service.lifecycle, settings)
-    host, port = bound.getsockname()[:2]
-    sys.stderr.write(f"edit-rrm: http://{_authority(host, port)} (docs at /docs); loading {settings.model}\n")
+    probes = ProbeServer(app.state.service, sockets["--probe-port"]) if "--probe-port" in sockets else None
+    server = DrainingServer(config, app.state.service.lifecycle, settings, probes)
+    told = f"http://{_bound_to(sockets['--port'])} (docs at /docs)"
+    if probes is not None:
+        told += f", probes at http://{_bound_to(sockets['--probe-port'])}"
+    sys.stderr.write(f"edit-rrm: {told}; loading {settings.model}\n")
     try:
-        server.run(sockets=[bound])
+        server.run(sockets=[sockets["--port"]])
     except KeyboardInterrupt:  # before there was a server to take it
         return 0
     if failures:
@@ -144,6 +164,11 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def _bound_to(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return _authority(host, port)
 
 
 def _authority(host: str, port: int) -> str:

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 for every interface."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 picks a free one."""
+    probe_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port for /livez, /readyz, /startupz and /metrics alone, besides the other, which has them too."""
 
     model: str = str(SHIPPED_JUDGE)
     """Checkpoint folder or hub name; the shipped judge by default."""

@@ -49,6 +49,11 @@ def test_a_port_in_use(taken_port: int) -> None:
     assert line == f"edit-rrm: cannot listen on 127.0.0.1:{taken_port}: Address already in use; choose another --port"
 
 
+def test_a_port_of_probes_in_use(taken_port: int) -> None:
+    line = refused("--probe-port", str(taken_port))
+    assert line.endswith(f"127.0.0.1:{taken_port}: Address already in use; choose another --probe-port")
+
+
 def test_a_model_that_does_not_exist(tmp_path: Path) -> None:
     line = refused("--model", str(tmp_path / "nowhere"))
     assert "nowhere does not exist; --model takes a checkpoint folder or a name such as" in line
