@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -52,23 +53,45 @@ def _label_names(registry: CollectorRegistry, name: str) -> frozenset[str]:
     return frozenset({"backend", "result"} if name == "edit_rrm_backend_requests" else {"backend"})
 
 
+class Family(NamedTuple):
+    """One metric of vLLM's."""
+
+    kind: str
+    name: str
+    labels: frozenset[str]
+
+
 @functools.cache
-def vllm() -> dict[str, frozenset[str]] | None:
-    """vLLM's series by name, read from its source without importing it; None where it is not installed."""
+def vllm_families() -> tuple[Family, ...] | None:
+    """vLLM's metrics, read from its source without importing it; None where it is not installed."""
     spec = importlib.util.find_spec("vllm")
     if spec is None or spec.origin is None:
         return None
     tree = ast.parse((Path(spec.origin).parent / "v1" / "metrics" / "loggers.py").read_text(encoding="utf-8"))
-    found: dict[str, frozenset[str]] = {}
+    found = []
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call):
             continue
         given = {keyword.arg: keyword.value for keyword in call.keywords}
         name, kind = given.get("name"), ast.unparse(call.func).removeprefix("self._").removesuffix("_cls")
         if kind in _SUFFIXES and isinstance(name, ast.Constant) and "labelnames" in given:
-            constants = (node.value for node in ast.walk(given["labelnames"]) if isinstance(node, ast.Constant))
-            labels = frozenset(str(value) for value in constants) | {"model_name", "engine"}
-            found |= _series(kind, str(name.value), labels)
+            nodes = list(ast.walk(given["labelnames"]))
+            labels = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+            if any(isinstance(node, ast.Name) and node.id == "labelnames" for node in nodes):
+                labels |= {"model_name", "engine"}
+            found.append(Family(kind, str(name.value), frozenset(labels)))
+    return tuple(found)
+
+
+@functools.cache
+def vllm() -> dict[str, frozenset[str]] | None:
+    """vLLM's series by name; None where it is not installed."""
+    families = vllm_families()
+    if families is None:
+        return None
+    found: dict[str, frozenset[str]] = {}
+    for family in families:
+        found |= _series(family.kind, family.name, family.labels)
     return found
 
 
