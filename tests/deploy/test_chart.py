@@ -166,6 +166,7 @@ def test_checkov_has_nothing_to_say(tmp_path: Path) -> None:
         (KEYED | {"model": {"card": {}}}, "set model.source to claim or download, or model.card to null"),
         (KEYED | {"ingress": {"enabled": True, "hosts": ["a"]}}, "set networkPolicy.ingressNamespace"),
         (KEYED | {"service": {"type": "LoadBalancer"}}, "list addresses in networkPolicy.clients"),
+        (KEYED | {"settings": {"metricsNeedKey": True}}, "leaves no metrics at the probes' port for a monitor"),
         (KEYED | {"probes": {"port": 8000}}, "give probes a port of their own, such as 8001"),
         (KEYED | {"rollout": {"maxUnavailable": 0}}, "so that no update can begin: raise one of them"),
     ],
@@ -270,8 +271,8 @@ def test_the_service_takes_the_settings(name: str) -> None:
 
 
 def test_settings_are_written_as_the_service_reads_them() -> None:
-    values = {"maxQueuedWork": 4_000_000, "cacheTtlS": 0.5, "metricsNeedKey": True, "maxRunning": None, "device": "cpu"}
-    data = find(render(KEYED | {"settings": values}), "ConfigMap")["data"]
+    values = {"maxQueuedWork": 4_000_000, "cacheTtlS": 0.5, "metricsNeedKey": True, "maxRunning": None}
+    data = find(render(KEYED | {"settings": values, "monitoring": {"enabled": False}}), "ConfigMap")["data"]
     assert data["EDIT_RRM_MAX_QUEUED_WORK"] == "4000000"
     assert data["EDIT_RRM_CACHE_TTL_S"] == "0.5"
     assert data["EDIT_RRM_METRICS_NEED_KEY"] == "true"

@@ -92,6 +92,9 @@
 {{- if and (ne $v.service.type "ClusterIP") (not (or $open $v.networkPolicy.clients)) -}}
 {{- $errors = append $errors (printf "service.type is %s and the network policy lets nobody in from outside: list addresses in networkPolicy.clients (ipBlock), or set networkPolicy.allowExternal to true." $v.service.type) -}}
 {{- end -}}
+{{- if and $v.settings.metricsNeedKey $v.monitoring.enabled -}}
+{{- $errors = append $errors "settings.metricsNeedKey is true, which leaves no metrics at the probes' port for a monitor: leave it out, as the network policy lets only networkPolicy.monitoringNamespace reach that port, or set monitoring.enabled to false." -}}
+{{- end -}}
 {{- if eq (int64 $v.probes.port) 8000 -}}
 {{- $errors = append $errors "probes.port is 8000, the API's: give probes a port of their own, such as 8001." -}}
 {{- end -}}
