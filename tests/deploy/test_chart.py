@@ -58,6 +58,7 @@ def test_lint_is_strict_and_silent(path: Path) -> None:
     assert "[WARNING]" not in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_manifests_are_what_kubernetes_takes(version: str, tmp_path: Path) -> None:
     validator = tool("kubernetes-validate")
@@ -86,6 +87,7 @@ def test_the_validator_refuses_what_is_not_a_field(tmp_path: Path) -> None:
     assert result.returncode != 0
 
 
+@pytest.mark.slow
 def test_checkov_has_nothing_to_say(tmp_path: Path) -> None:
     checkov = tool("checkov")
     if checkov is None:
