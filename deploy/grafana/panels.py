@@ -175,6 +175,10 @@ def board(
     for variable in variables:
         built.with_variable(variable)
     made = built.build()
+    assert made.templating is not None
+    for one in made.templating.list_val or []:
+        # The SDK gives every variable what only those of intervals have in Grafana's schema.
+        one.auto = one.auto_count = one.auto_min = None
     made.panels = []
     number_of, top = 0, 0
     for name, panels in rows.items():

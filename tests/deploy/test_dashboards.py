@@ -15,6 +15,7 @@ import yaml
 
 from deploy.grafana import pictures
 from deploy.grafana.__main__ import FOLDER, dashboards, main
+from tests.deploy.grafana_schema import HOME, program
 from tests.deploy.series import ROOT, unknown
 
 FILES = sorted(FOLDER.glob("*.json"))
@@ -26,6 +27,12 @@ every_panel = pytest.mark.parametrize(
 )
 PROMTOOL = next(
     (found for found in (shutil.which(str(ROOT / "build/tools/promtool")), shutil.which("promtool")) if found), None
+)
+
+NODE = shutil.which("node")
+needs_schema = pytest.mark.skipif(
+    NODE is None or not (HOME / "node_modules").is_dir(),
+    reason="Grafana's schema is not in build/tools: python deploy/tools/fetch_monitoring.py",
 )
 
 
@@ -141,6 +148,16 @@ def test_grafana_finds_source_and_dashboards() -> None:
     assert provider["type"] == "file"
 
 
+def test_panels_that_the_runbook_sends_to_are_there() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    titles = {panel["title"] for board in BOARDS.values() for panel in board["panels"]}
+    looks = re.findall(r"\*\*Look\.\*\* (.*?)\n\n", text, re.DOTALL)
+    named = {name for look in looks for name in re.findall(r'(?<![=~])"([A-Z][^"]*)"', look.replace("\n", " "))}
+    assert len(named) > 8
+    assert {name for name in named if name.strip("?,.") not in titles} == set()
+    assert set(re.findall(r"results/dashboards/([\w-]+)\.svg", text)) == set(BOARDS)
+
+
 @pytest.mark.parametrize("source", FILES, ids=lambda path: path.stem)
 def test_a_dashboards_picture_was_drawn_from_it(source: Path) -> None:
     picture = (pictures.FOLDER / f"{source.stem}.svg").read_text(encoding="utf-8")
@@ -162,7 +179,8 @@ def test_a_picture_has_every_panel(tmp_path: Path) -> None:
 
 @pytest.mark.deploy
 @pytest.mark.skipif(
-    PROMTOOL is None, reason="promtool is neither in build/tools nor on the PATH: Debian's package prometheus has it"
+    PROMTOOL is None,
+    reason="promtool is neither in build/tools nor on the PATH: python deploy/tools/fetch_monitoring.py",
 )
 def test_promtool_can_read_every_expression(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{index}", "expr": one} for index, one in enumerate(expressions())]
@@ -172,3 +190,40 @@ def test_promtool_can_read_every_expression(tmp_path: Path) -> None:
     result = subprocess.run([PROMTOOL, "check", "rules", str(path)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert f"{len(rules)} rules found" in result.stdout
+
+
+@pytest.fixture
+def typescript(tmp_path: Path) -> Path:
+    """A folder beside which the compiler finds Grafana's schema."""
+    (tmp_path / "node_modules").symlink_to(HOME / "node_modules")
+    return tmp_path
+
+
+def compiled(folder: Path, boards: dict[str, dict[str, Any]]) -> str:
+    """What the compiler has to say; nothing where all is well."""
+    (folder / "check.ts").write_text(program(boards), encoding="utf-8")
+    compiler = [NODE or "", str(HOME / "node_modules" / "typescript" / "bin" / "tsc")]
+    options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler"]
+    result = subprocess.run([*compiler, *options, "check.ts"], cwd=folder, capture_output=True, text=True, check=False)
+    assert (result.returncode == 0) == (not result.stdout)
+    return result.stdout
+
+
+@pytest.mark.deploy
+@needs_schema
+def test_dashboards_keep_to_grafanas_schema(typescript: Path) -> None:
+    assert compiled(typescript, BOARDS) == ""
+
+
+@pytest.mark.deploy
+@needs_schema
+def test_what_grafana_does_not_know_is_found(typescript: Path) -> None:
+    board = json.loads(json.dumps(BOARDS["judge"]))
+    del board["schemaVersion"]
+    panels = [panel for panel in board["panels"] if panel["type"] == "timeseries"]
+    panels[0]["options"]["legend"]["placement"] = "left"
+    panels[1]["fieldConfig"]["defaults"]["custom"]["lineWeight"] = 1
+    found = compiled(typescript, {"judge": board})
+    assert "schemaVersion" in found
+    assert '"left"' in found
+    assert "lineWeight" in found

@@ -25,7 +25,8 @@ PROMTOOL = next(
     (found for found in (shutil.which(str(ROOT / "build/tools/promtool")), shutil.which("promtool")) if found), None
 )
 needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None, reason="promtool is neither in build/tools nor on the PATH: Debian's package prometheus has it"
+    PROMTOOL is None,
+    reason="promtool is neither in build/tools nor on the PATH: python deploy/tools/fetch_monitoring.py",
 )
 
 

@@ -34,7 +34,8 @@ pytestmark = [
     pytest.mark.deploy,
     pytest.mark.slow,
     pytest.mark.skipif(
-        PROMETHEUS is None, reason="prometheus is neither in build/tools nor on the PATH: Debian's package of that name"
+        PROMETHEUS is None,
+        reason="prometheus is neither in build/tools nor on the PATH: python deploy/tools/fetch_monitoring.py",
     ),
     pytest.mark.skipif(vllm() is None, reason="vLLM, whose series panels show, is not installed"),
 ]
