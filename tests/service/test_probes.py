@@ -52,3 +52,4 @@ async def test_metrics_that_ask_for_a_key_are_not_given_away_at_the_other_port()
         async with httpx2.AsyncClient(transport=probes, base_url="http://probes") as prober:
             assert (await prober.get("/metrics")).status_code == status
             assert (await prober.get("/livez")).status_code == 200, "probes have no key"
+            assert (await prober.get("/startupz")).status_code == 503, "nothing has been loaded yet"

@@ -24,7 +24,7 @@ _MOST_WORKERS = 16
 
 
 def task_latents(pipeline: Any, tasks: int, perfect: float, path: Path) -> Batch:
-    """Packed latents of sources and targets, ``source`` and ``target`` (N, 121, 64), with mean 0 and deviation 1.
+    """Packed latents of sources and targets, ``source`` and ``target`` (N, 121, 16), with mean 0 and deviation 1.
 
     Their instructions' tokens are ``clip`` and ``t5``, (N, 16) each. Sets the scale of the pipeline's VAE.
 
