@@ -197,18 +197,23 @@ def service() -> Dashboard:
             ],
             "Processes": [
                 series(
+                    "Replicas by phase",
+                    "Where each is in its life. `unfit` comes and goes; a `failed` or `dead` one has to be replaced.",
+                    "none",
+                    Query(PLAIN.total("edit_rrm_phase", "phase"), "{{phase}}"),
+                    stacked=True,
+                ),
+                series(
                     "Memory",
                     "Resident, of the service's process; vLLM's engine is a process of its own and not in it.",
                     "bytes",
                     Query(SERVICE.total("process_resident_memory_bytes", "instance"), "{{instance}}"),
-                    width=12,
                 ),
                 series(
                     "Processor",
                     "Cores that the service's process keeps busy: decoding images above all.",
                     "suffix: cores",
                     Query(SERVICE.per_second("process_cpu_seconds_total", "instance"), "{{instance}}"),
-                    width=12,
                 ),
             ],
         },

@@ -37,14 +37,15 @@ _RETRY_S = "5"
 class Lifecycle:
     """Phase, reason, and the requests under way. For one event loop."""
 
-    def __init__(self, on_ready: Callable[[bool], None] = lambda ready: None) -> None:
-        """Begin in `starting`; `on_ready` is told whenever readiness changes."""
+    def __init__(self, on_phase: Callable[[Phase], None] = lambda phase: None) -> None:
+        """Begin in `starting`; `on_phase` is told of that, and of every phase that is entered later."""
         self.phase = Phase.STARTING
         self.reason: str | None = None
-        self._on_ready = on_ready
+        self._on_phase = on_phase
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        on_phase(self.phase)
 
     @property
     def started(self) -> bool:
@@ -137,4 +138,4 @@ class Lifecycle:
             return
         _logger.info("%s%s", phase.value, f": {reason}" if reason else "")
         self.phase, self.reason = phase, reason
-        self._on_ready(phase is Phase.READY)
+        self._on_phase(phase)

@@ -14,6 +14,7 @@ from edit_rrm.grammar import FailureKind
 from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
 from edit_rrm_service.callers import Priority
 from edit_rrm_service.engines.base import Backend
+from edit_rrm_service.lifecycle import Phase
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
@@ -73,7 +74,8 @@ class Metrics:
         self._retry_after = Histogram(
             "edit_rrm_retry_after_seconds", "Retry-After of refusals", buckets=_WAITS[7:], registry=self.registry
         )
-        self.ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
+        self._ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
+        self._phase = Gauge("edit_rrm_phase", "1 for the phase it is in", ("phase",), registry=self.registry)
         self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)
         self._sentinel_scores = Gauge(
             "edit_rrm_sentinel_score", "Last score of a sentinel", ("sentinel", "mode"), registry=self.registry
@@ -107,6 +109,12 @@ class Metrics:
         """Count one answered request."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+
+    def phase(self, phase: Phase) -> None:
+        """The service is in this phase of its life."""
+        self._ready.set(phase is Phase.READY)
+        for one in Phase:
+            self._phase.labels(one.value).set(one is phase)
 
     def outcome(self, outcome: Outcome, edits: int = 1) -> None:
         """Count how the judging of edits ended."""

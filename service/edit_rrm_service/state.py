@@ -82,7 +82,7 @@ class ServiceState:
             renew_every_s=lease_s / 3,
         )
         self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
-        self.lifecycle = Lifecycle(self.metrics.ready.set)
+        self.lifecycle = Lifecycle(self.metrics.phase)
         self.metrics.under_way.set_function(lambda: self.lifecycle.under_way)
         self.card: JudgeCard | None = None
         self._loader = loader

@@ -183,12 +183,12 @@ def step(life: Lifecycle, name: str) -> None:
     ],
 )
 async def test_phases_follow_each_other(steps: list[str], phase: Phase, takes_work: bool) -> None:
-    told: list[bool] = []
+    told: list[Phase] = []
     life = Lifecycle(told.append)
     for name in steps:
         step(life, name)
     assert life.phase is phase
-    assert (told[-1] if told else False) is (phase is Phase.READY)
+    assert (told[0], told[-1]) == (Phase.STARTING, phase)
     if takes_work or phase is Phase.STOPPING:
         life.require_judge()
     else:

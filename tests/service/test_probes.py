@@ -9,10 +9,12 @@ from pathlib import Path
 import httpx2
 
 from edit_rrm_service.auth import hash_key
+from edit_rrm_service.lifecycle import Phase
 from edit_rrm_service.probes import probe_app
 from tests.fakes.engine import FakeEngine
 from tests.fakes.service_process import fake_service, free_port
-from tests.service.running import eventually, fake_app, post
+from tests.service.running import eventually, fake_app, post, until
+from tests.service.test_metrics import value
 
 
 async def test_probes_answer_until_the_last_request_has_been_answered(tmp_path: Path) -> None:
@@ -53,3 +55,27 @@ async def test_metrics_that_ask_for_a_key_are_not_given_away_at_the_other_port()
             assert (await prober.get("/metrics")).status_code == status
             assert (await prober.get("/livez")).status_code == 200, "probes have no key"
             assert (await prober.get("/startupz")).status_code == 503, "nothing has been loaded yet"
+
+
+async def test_a_dead_engine_is_seen_in_the_metrics_at_the_probes_own_port() -> None:
+    engine = FakeEngine()
+    app = fake_app(engine, engine_check_ms=10)
+    life = app.state.service.lifecycle
+    probes = httpx2.ASGITransport(app=probe_app(app.state.service))
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=probes, base_url="http://probes") as prober,
+    ):
+
+        async def phases() -> dict[str, float | None]:
+            text = (await prober.get("/metrics")).text
+            return {phase.value: value(text, "edit_rrm_phase", phase=phase.value) for phase in Phase}
+
+        await until(lambda: life.phase is Phase.READY)
+        alive = await phases()
+        engine.dead = True
+        await until(lambda: life.phase is Phase.DEAD)
+        dead = await phases()
+        assert (await prober.get("/livez")).status_code == 503
+    assert alive == dict.fromkeys(alive, 0.0) | {"ready": 1.0}
+    assert dead == dict.fromkeys(alive, 0.0) | {"dead": 1.0}
