@@ -190,8 +190,8 @@ def judge() -> Dashboard:
                     "What exactly is judging: weights, prompts, preprocessing and sampling, as one hash.",
                     "none",
                     Query(
-                        f"count by (identity, engine) ({PLAIN.series('edit_rrm_judge_info')})",
-                        "{{engine}} {{identity}}",
+                        f"count by (model, engine, identity) ({PLAIN.series('edit_rrm_judge_info')})",
+                        "{{model}}, {{engine}}, {{identity}}",
                     ),
                     width=24,
                 )

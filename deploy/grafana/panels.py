@@ -211,7 +211,7 @@ def variables(namespaces_of: str, model: Builder[models.VariableModel]) -> list[
     return [source, namespace, model]
 
 
-def choice(name: str, label: str, description: str, query: str, regex: str = "") -> dashboard.QueryVariable:
+def choice(name: str, label: str, description: str, query: str) -> dashboard.QueryVariable:
     """A variable of several values that Prometheus knows, all of them at first."""
     return (
         dashboard.QueryVariable(name)
@@ -219,7 +219,6 @@ def choice(name: str, label: str, description: str, query: str, regex: str = "")
         .description(description)
         .datasource(SOURCE)
         .query({"query": query, "refId": f"variable-{name}"})
-        .regex(regex)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
@@ -230,13 +229,12 @@ def choice(name: str, label: str, description: str, query: str, regex: str = "")
 
 
 def judge_choice() -> dashboard.QueryVariable:
-    """Judges by identity, of which the first twelve digits are shown."""
+    """Judges by the name on their card."""
     return choice(
         "model",
         "Model",
-        "Identity of the judge, as every response carries it",
-        'label_values(edit_rrm_judge_info{namespace=~"$namespace"}, identity)',
-        "/(?<value>(?<text>.{1,12}).*)/",
+        "Name on the judge's card; of a remote judge, the model as its servers name it",
+        'label_values(edit_rrm_judge_info{namespace=~"$namespace"}, model)',
     )
 
 

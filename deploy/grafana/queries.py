@@ -65,10 +65,9 @@ def _by(labels: str) -> str:
 
 
 SERVICE = Scope(
-    join=" * on (namespace, job, instance) group_left () "
-    'edit_rrm_judge_info{namespace=~"$namespace", identity=~"$model"}'
+    join=' * on (namespace, job, instance) group_left () edit_rrm_judge_info{namespace=~"$namespace", model=~"$model"}'
 )
-"""The service's own series carry no model: the judge's identity is joined to them by replica."""
+"""The service's own series carry no model: the judge's is joined to them by replica."""
 PLAIN = Scope()
 """Series that exist before a judge has been loaded, and recorded ones, which are kept by namespace."""
 VLLM = Scope(matchers='namespace=~"$namespace", model_name=~"$model"')

@@ -76,7 +76,9 @@ class Metrics:
         )
         self._ready = Gauge("edit_rrm_ready", "1 while the service takes work", registry=self.registry)
         self._phase = Gauge("edit_rrm_phase", "1 for the phase it is in", ("phase",), registry=self.registry)
-        self.info = Gauge("edit_rrm_judge_info", "What is judging", ("identity", "engine"), registry=self.registry)
+        self.info = Gauge(
+            "edit_rrm_judge_info", "What is judging", ("identity", "engine", "model"), registry=self.registry
+        )
         self._sentinel_scores = Gauge(
             "edit_rrm_sentinel_score", "Last score of a sentinel", ("sentinel", "mode"), registry=self.registry
         )

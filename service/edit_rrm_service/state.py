@@ -162,7 +162,7 @@ class ServiceState:
             tracer=self.tracer,
         )
         self.metrics.watch_backends(loaded.engine.backends)
-        self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine).set(1)
+        self.metrics.info.labels(self._identity.identity, loaded.engine.facts.engine, loaded.card.name).set(1)
 
     async def _watch_over(self, loaded: LoadedJudge, work: WorkModel) -> Watch:
         """Watch over the judge, with sentinels as the settings have it."""

@@ -74,7 +74,10 @@ def test_a_dashboard_lets_choose_source_namespace_and_model(name: str) -> None:
     assert variables["datasource"]["type"] == "datasource"
     assert all(one["label"] and one["description"] for one in variables.values())
     for one in ("namespace", "model"):
-        assert not unknown(variables[one]["query"]["query"])
+        query = variables[one]["query"]["query"]
+        assert not unknown(query)
+        assert re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert not unknown(re.sub(r"label_values\(([\w:]+).*, (\w+)\)", r'\1{\2=""}', query))
         assert variables[one]["multi"]
         assert variables[one]["includeAll"]
 

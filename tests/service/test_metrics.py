@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from edit_rrm.card import JudgeCard
 from edit_rrm.verdicts import Mode, Outcome, Usage
 from edit_rrm_service.metrics import Metrics
 from tests.fakes.engine import COLLATERAL, FakeEngine, written
@@ -48,6 +49,13 @@ async def test_requests_edits_verdicts_and_tokens_are_counted() -> None:
     assert value(text, "edit_rrm_images_total", result="refused") == 1
     assert (value(text, "process_resident_memory_bytes") or 0) > 0
     assert value(text, "edit_rrm_turns_in_flight") == 0
+
+
+async def test_the_judge_is_named_as_on_its_card() -> None:
+    async with running(FakeEngine(), card=JudgeCard(name="a judge of stars")) as client:
+        identity = (await client.get("/v1/identity")).json()["identity"]
+        text = (await client.get("/metrics")).text
+    assert value(text, "edit_rrm_judge_info", identity=identity, engine="fake", model="a judge of stars") == 1
 
 
 async def test_label_mass_is_what_probes_say() -> None:
