@@ -199,8 +199,8 @@ def board(
     return made
 
 
-def variables(namespaces_of: str, model: Builder[models.VariableModel]) -> list[Builder[models.VariableModel]]:
-    """Data source, namespace and model."""
+def variables(namespaces_of: str, *more: Builder[models.VariableModel]) -> list[Builder[models.VariableModel]]:
+    """Data source, namespace, and what else there is to choose."""
     source = (
         dashboard.DatasourceVariable("datasource")
         .label("Data source")
@@ -208,7 +208,7 @@ def variables(namespaces_of: str, model: Builder[models.VariableModel]) -> list[
         .type("prometheus")
     )
     namespace = choice("namespace", "Namespace", "Of the service", f"label_values({namespaces_of}, namespace)")
-    return [source, namespace, model]
+    return [source, namespace, *more]
 
 
 def choice(name: str, label: str, description: str, query: str) -> dashboard.QueryVariable:

@@ -68,6 +68,8 @@ SERVICE = Scope(
     join=' * on (namespace, job, instance) group_left () edit_rrm_judge_info{namespace=~"$namespace", model=~"$model"}'
 )
 """The service's own series carry no model: the judge's is joined to them by replica."""
+CALLER = Scope(matchers='namespace=~"$namespace", caller=~"$caller"', join=SERVICE.join)
+"""Of the service's own, those that tell callers apart."""
 PLAIN = Scope()
 """Series that exist before a judge has been loaded, and recorded ones, which are kept by namespace."""
 VLLM = Scope(matchers='namespace=~"$namespace", model_name=~"$model"')

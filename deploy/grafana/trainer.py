@@ -1,33 +1,44 @@
-"""Dashboard *Trainer run*: what a trainer gets back. Of all callers: the service's series do not tell them apart."""
+"""Dashboard *Trainer run*: what a trainer gets back, by the API key that it comes with."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from deploy.grafana.panels import Query, board, heat, judge_choice, number, series, variables
-from deploy.grafana.queries import PLAIN, SERVICE, ratio
+from deploy.grafana.panels import Query, board, choice, heat, judge_choice, number, series, variables
+from deploy.grafana.queries import CALLER, SERVICE, ratio
 
 _TRAINING = 'priority="training"'
+_SCORED = 'outcome="scored"'
 _UNSCORED = 'outcome!="scored"'
 
 
 def trainer() -> Dashboard:
     """Build it."""
-    masked = "1 - " + SERVICE.share("edit_rrm_outcomes_total", 'outcome="scored"')
-    reward = ratio(SERVICE.mean("edit_rrm_score"), "10")
+    caller = choice(
+        "caller",
+        "Caller",
+        "Whose API key: a run has its own where it is given one of its own",
+        'label_values(edit_rrm_caller_outcomes_total{namespace=~"$namespace"}, caller)',
+    )
     return board(
         "Edit-RRM / Trainer run",
         "edit-rrm-trainer",
-        "Rewards, masks and waits as the trainers see them. All callers together: one run at a time reads best.",
-        variables("edit_rrm_judge_info", judge_choice()),
+        "Rewards, group spread, masks and waits as the trainers see them. Give each run an API key of its own.",
+        variables("edit_rrm_judge_info", judge_choice(), caller),
         {
             "Now": [
-                number("Mean reward", "Of edits that were scored, 0 to 1.", "none", Query(reward, "mean"), decimals=3),
+                number(
+                    "Mean reward",
+                    "Of edits that were scored, 0 to 1.",
+                    "none",
+                    Query(CALLER.mean("edit_rrm_caller_reward"), "mean"),
+                    decimals=3,
+                ),
                 number(
                     "Failure mask rate",
                     "Share of edits without a score, which the trainer masks.",
                     "percentunit",
-                    Query(masked, "masked"),
+                    Query("1 - " + CALLER.share("edit_rrm_caller_outcomes_total", _SCORED), "masked"),
                     bad_above=0.05,
                     decimals=1,
                 ),
@@ -35,81 +46,105 @@ def trainer() -> Dashboard:
                     "Edits a second",
                     "Edits that were scored.",
                     "suffix: edits/s",
-                    Query(SERVICE.per_second("edit_rrm_outcomes_total", where='outcome="scored"'), "scored"),
+                    Query(CALLER.per_second("edit_rrm_caller_outcomes_total", where=_SCORED), "scored"),
                 ),
                 number(
-                    "Edits of a request",
-                    "Mean of requests that were let in: a trainer's group.",
+                    "Spread of a group",
+                    "Median standard deviation of the scores of a group, in marks of 0 to 10. The alert is at 0.1.",
                     "none",
-                    Query(SERVICE.mean("edit_rrm_group_size"), "mean"),
+                    Query(CALLER.quantile(0.5, "edit_rrm_group_score_std"), "median"),
+                    bad_below=0.1,
+                    decimals=2,
+                ),
+                number(
+                    "Dead groups",
+                    "Share of groups that can teach nothing: scored alike, or fewer than two edits scored.",
+                    "percentunit",
+                    Query(
+                        ratio(
+                            CALLER.per_second("edit_rrm_dead_groups_total"), CALLER.per_second("edit_rrm_groups_total")
+                        ),
+                        "dead",
+                    ),
+                    bad_above=0.5,
                     decimals=1,
                 ),
                 number(
                     "Wait for a turn, p95",
-                    "Of work with priority training.",
+                    "Of work with priority training, whoever's it is.",
                     "s",
                     Query(SERVICE.quantile(0.95, "edit_rrm_queue_wait_seconds", where=_TRAINING), "p95"),
-                ),
-                number(
-                    "Prompt tokens reused",
-                    "Share that came from the engine's prefix cache.",
-                    "percentunit",
-                    Query(
-                        ratio(
-                            SERVICE.per_second("edit_rrm_tokens_total", where='kind="cached"'),
-                            SERVICE.per_second("edit_rrm_tokens_total", where='kind="prompt"'),
-                        ),
-                        "reused",
-                    ),
-                    decimals=0,
                 ),
             ],
             "Rewards": [
                 series(
-                    "Reward by mode",
-                    "Mean, 10th and 90th percentile of edits that were scored. It is to rise as the editor learns.",
+                    "Reward by caller",
+                    "Mean of edits that were scored, 0 to 1. It is to rise as the editor learns.",
                     "none",
-                    Query(ratio(SERVICE.mean("edit_rrm_score", "mode"), "10"), "{{mode}} mean"),
-                    Query(ratio(SERVICE.quantile(0.1, "edit_rrm_score", "mode"), "10"), "{{mode}} p10"),
-                    Query(ratio(SERVICE.quantile(0.9, "edit_rrm_score", "mode"), "10"), "{{mode}} p90"),
+                    Query(CALLER.mean("edit_rrm_caller_reward", "caller"), "{{caller}}"),
                     limits=(0.0, 1.0),
                 ),
                 heat(
-                    "Scores of edits",
-                    "0 to 10. A step's groups arrive at once: columns between steps are empty.",
+                    "Rewards of edits",
+                    "0 to 1. A step's groups arrive at once: columns between steps are empty.",
                     "none",
-                    Query(SERVICE.buckets("edit_rrm_score"), "{{le}}"),
+                    Query(CALLER.buckets("edit_rrm_caller_reward"), "{{le}}"),
                 ),
                 series(
                     "Principles passed by category",
-                    "What the editor learns, and what it pays with: features no longer preserved show here first.",
+                    "What the editor learns, and what it pays with: features no longer preserved show here first. Of "
+                    "all callers.",
                     "percentunit",
                     Query(SERVICE.share("edit_rrm_verdicts_total", 'passed="true"', by="category"), "{{category}}"),
                     limits=(0.0, 1.0),
                 ),
             ],
+            "Groups": [
+                series(
+                    "Spread of a group by caller",
+                    "Median standard deviation of the scores of a group, in marks: what its advantages are made of.",
+                    "none",
+                    Query(CALLER.quantile(0.5, "edit_rrm_group_score_std", "caller"), "{{caller}}"),
+                ),
+                heat(
+                    "Spread of groups",
+                    "Standard deviations in marks. The lowest bucket's groups are scored alike and teach nothing.",
+                    "none",
+                    Query(CALLER.buckets("edit_rrm_group_score_std"), "{{le}}"),
+                ),
+                series(
+                    "Dead groups by caller and reason",
+                    "Share of groups of two edits or more that can teach nothing: no edit scored, one, or all alike.",
+                    "percentunit",
+                    Query(
+                        f"{CALLER.per_second('edit_rrm_dead_groups_total', 'caller, reason')}\n"
+                        f"/ on (caller) group_left ()\n{CALLER.per_second('edit_rrm_groups_total', 'caller')}",
+                        "{{caller}}, {{reason}}",
+                    ),
+                ),
+            ],
             "Masks": [
+                series(
+                    "Failure mask rate by caller",
+                    "Share of edits without a score, which the trainer masks.",
+                    "percentunit",
+                    Query("1 - " + CALLER.share("edit_rrm_caller_outcomes_total", _SCORED, by="caller"), "{{caller}}"),
+                ),
                 series(
                     "Failure mask rate by outcome",
                     "Share of edits without a score, by why.",
                     "percentunit",
                     Query(
-                        f"{SERVICE.per_second('edit_rrm_outcomes_total', 'outcome', _UNSCORED)}\n"
-                        f"/ on () group_left ()\n{SERVICE.per_second('edit_rrm_outcomes_total')}",
+                        f"{CALLER.per_second('edit_rrm_caller_outcomes_total', 'outcome', _UNSCORED)}\n"
+                        f"/ on () group_left ()\n{CALLER.per_second('edit_rrm_caller_outcomes_total')}",
                         "{{outcome}}",
                     ),
                     stacked=True,
                 ),
                 series(
-                    "Spread over all edits",
-                    "Marks between the 10th and the 90th percentile of half an hour: an upper bound of what a group's "
-                    "advantages can be made of.",
-                    "none",
-                    Query(f"min by (mode) ({PLAIN.now('edit_rrm:score:spread30m')})", "{{mode}}"),
-                ),
-                series(
                     "Images refused",
-                    "Share of images that could not be decoded: an editor that writes what is no picture.",
+                    "Share of images that could not be decoded: an editor that writes what is no picture. Of all "
+                    "callers.",
                     "percentunit",
                     Query(SERVICE.share("edit_rrm_images_total", 'result="refused"'), "refused"),
                 ),
@@ -117,20 +152,20 @@ def trainer() -> Dashboard:
             "Throughput": [
                 series(
                     "Edits of a request",
-                    "Median and 95th percentile of requests that were let in.",
+                    "Median and 95th percentile of requests that were let in, of all callers.",
                     "none",
                     *(Query(SERVICE.quantile(q, "edit_rrm_group_size"), f"p{q * 100:.0f}") for q in (0.5, 0.95)),
                 ),
                 series(
-                    "Edits by outcome",
-                    "Bursts are steps of the trainer; the pause between them is its own work.",
+                    "Edits by caller",
+                    "In any outcome. Bursts are steps of the trainer; the pause between them is its own work.",
                     "suffix: edits/s",
-                    Query(SERVICE.per_second("edit_rrm_outcomes_total", "outcome"), "{{outcome}}"),
+                    Query(CALLER.per_second("edit_rrm_caller_outcomes_total", "caller"), "{{caller}}"),
                     stacked=True,
                 ),
                 series(
                     "Wait for a turn",
-                    "Of work with priority training.",
+                    "Of work with priority training, whoever's it is.",
                     "s",
                     *(
                         Query(SERVICE.quantile(q, "edit_rrm_queue_wait_seconds", where=_TRAINING), f"p{q * 100:.0f}")

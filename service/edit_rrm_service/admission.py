@@ -268,7 +268,7 @@ class Ticket:
 
     def __init__(self, admission: Admission, caller: Caller, work: int) -> None:
         self._admission = admission
-        self._caller = caller
+        self.caller = caller
         self._left = work
         admission._wait(caller, work)
 
@@ -284,11 +284,11 @@ class Ticket:
         """
         known = min(work, self._left)
         self._left -= known
-        self._admission._wait(self._caller, work - known)
-        async with self._admission._turn(self._caller, work, prompts):
+        self._admission._wait(self.caller, work - known)
+        async with self._admission._turn(self.caller, work, prompts):
             yield
 
     def close(self) -> None:
         """Give back what was predicted and not needed."""
         left, self._left = self._left, 0
-        self._admission._wait(self._caller, -left)
+        self._admission._wait(self.caller, -left)

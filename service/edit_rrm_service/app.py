@@ -60,6 +60,7 @@ def create_app(
     if keys is None:
         keys = load_keys(settings.api_key_hashes, settings.api_keys_file, settings.caller_limits)
     state = ServiceState(settings, loader, tracer or tracer_for(settings.otlp_endpoint))
+    state.metrics.callers.expect(keys.names)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -48,6 +48,12 @@ class KeyRing:
         self._callers = tuple(callers)
         self._everybody = everybody
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of everybody who can be let in, each once, in the order they were given in."""
+        callers = [caller for _, caller in self._callers] or [self._everybody]
+        return tuple(dict.fromkeys(caller.name for caller in callers))
+
     def caller(self, header: str | None) -> Caller | None:
         """Whose key an `Authorization` header carries; None where it is nobody's.
 

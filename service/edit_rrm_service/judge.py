@@ -173,14 +173,17 @@ class Judge:
             edits: Images, or why there is none; an error becomes that item's `bad_image` outcome.
         """
         tasks: list[asyncio.Task[Reward]] = []
+        caller = call.ticket.caller.name
         try:
-            return await self._group(call, edits, tasks)
+            group = await self._group(call, edits, tasks)
         except asyncio.CancelledError:
-            self._metrics.outcome(Outcome.CANCELLED, len(edits) - sum(_ended(task) for task in tasks))
+            self._metrics.outcome(caller, Outcome.CANCELLED, len(edits) - sum(_ended(task) for task in tasks))
             raise
         finally:
             for task in tasks:
                 task.cancel()
+        self._metrics.callers.group(caller, [reward.score for reward in group.rewards])
+        return group
 
     async def _group(
         self, call: Call, edits: Sequence[EngineImage | ErrorDetail], tasks: list[asyncio.Task[Reward]]
@@ -230,7 +233,7 @@ class Judge:
         written = statistics.fmean(verified.scores) if verified.scores else None
         score = aggregate(verified.verdicts, options.aggregation, model_score=written)
         spread = statistics.stdev(verified.scores) if len(verified.scores) > 1 else None
-        self._metrics.scored(options.mode, score, verified.verdicts)
+        self._metrics.scored(call.ticket.caller.name, options.mode, score, verified.verdicts)
         return Reward(
             outcome=Outcome.SCORED,
             score=score,
@@ -369,7 +372,7 @@ class Judge:
         return judgement
 
     def _unscored(self, call: Call, error: UnscoredError) -> Reward:
-        self._metrics.outcome(error.outcome)
+        self._metrics.outcome(call.ticket.caller.name, error.outcome)
         return Reward(
             outcome=error.outcome,
             mode=call.options.mode,
@@ -379,7 +382,7 @@ class Judge:
         )
 
     def _bad(self, call: Call, error: ErrorDetail) -> Reward:
-        self._metrics.outcome(Outcome.BAD_IMAGE)
+        self._metrics.outcome(call.ticket.caller.name, Outcome.BAD_IMAGE)
         return Reward(
             outcome=Outcome.BAD_IMAGE,
             mode=call.options.mode,

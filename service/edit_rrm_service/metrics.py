@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels come from fixed sets (routes, outcomes, modes, categories), never from requests."""
+"""Prometheus metrics. Labels come from fixed sets (routes, outcomes, modes, categories, keys), never from requests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from edit_rrm.grammar import FailureKind
 from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
+from edit_rrm_service.caller_metrics import CallerMetrics
 from edit_rrm_service.callers import Priority
 from edit_rrm_service.engines.base import Backend
 from edit_rrm_service.lifecycle import Phase
@@ -56,6 +57,7 @@ class Metrics:
         self.under_way = Gauge(
             "edit_rrm_http_requests_in_flight", "Requests that are not answered yet", registry=self.registry
         )
+        self.callers = CallerMetrics(self.registry)
         self._outcomes = self._counter("outcomes", "Judged edits by outcome", "outcome")
         self._unread = self._counter("parse_failures", "Answers of the judge that could not be read", "task", "kind")
         self._verdicts = self._counter("verdicts", "Verdicts", "category", "passed")
@@ -118,13 +120,15 @@ class Metrics:
         for one in Phase:
             self._phase.labels(one.value).set(one is phase)
 
-    def outcome(self, outcome: Outcome, edits: int = 1) -> None:
-        """Count how the judging of edits ended."""
+    def outcome(self, caller: str, outcome: Outcome, edits: int = 1) -> None:
+        """Count how the judging of a caller's edits ended."""
         self._outcomes.labels(outcome.value).inc(edits)
+        self.callers.outcome(caller, outcome, edits)
 
-    def scored(self, mode: Mode, score: float, verdicts: Sequence[Verdict]) -> None:
-        """Count one scored edit."""
-        self.outcome(Outcome.SCORED)
+    def scored(self, caller: str, mode: Mode, score: float, verdicts: Sequence[Verdict]) -> None:
+        """Count one scored edit of a caller's."""
+        self.outcome(caller, Outcome.SCORED)
+        self.callers.score(caller, score)
         self._scores.labels(mode.value).observe(score)
         self._principles.observe(len(verdicts))
         for verdict in verdicts:

@@ -38,7 +38,7 @@ needs_schema = pytest.mark.skipif(
 
 def expressions() -> list[str]:
     """Every panel's, with the variables as `All` has them."""
-    choices = {"$namespace": ".*", "$model": ".*", "$__rate_interval": "1m"}
+    choices = {"$namespace": ".*", "$model": ".*", "$caller": ".*", "$__rate_interval": "1m"}
     found = []
     for _, panel in PANELS:
         for target in panel["targets"]:
@@ -70,10 +70,10 @@ def test_a_dashboard_that_was_edited_by_hand_is_found(capsys: pytest.CaptureFixt
 def test_a_dashboard_lets_choose_source_namespace_and_model(name: str) -> None:
     board = BOARDS[name]
     variables = {one["name"]: one for one in board["templating"]["list"]}
-    assert list(variables) == ["datasource", "namespace", "model"]
+    assert list(variables) == ["datasource", "namespace", "model", *(["caller"] if name == "trainer-run" else [])]
     assert variables["datasource"]["type"] == "datasource"
     assert all(one["label"] and one["description"] for one in variables.values())
-    for one in ("namespace", "model"):
+    for one in list(variables)[1:]:
         query = variables[one]["query"]["query"]
         assert not unknown(query)
         assert re.fullmatch(r"label_values\((.+), (\w+)\)", query)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from deploy.grafana.__main__ import FOLDER
 from deploy.prometheus import pin_baseline
+from edit_rrm_service.auth import hash_key
 from tests.deploy.series import ROOT, recorded, vllm
 from tests.deploy.watched_service import SLOW, UNREADABLE
 from tests.fakes.redis_server import redis_server
@@ -61,6 +62,8 @@ class Scraper:
             "scrape_configs": [job],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
+        self.loaded = math.nan
+        """When the load had been seen (Unix, in seconds): panels are asked for then, however long the tests take."""
         self.url = f"http://127.0.0.1:{free_port()}"
         assert PROMETHEUS is not None
         command = [PROMETHEUS, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
@@ -71,16 +74,17 @@ class Scraper:
                 stderr=log,
             )
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Series of an expression, now."""
-        reply = httpx2.post(f"{self.url}/api/v1/query", data={"query": expression}, timeout=30.0).json()
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Series of an expression, now or at another time (Unix, in seconds)."""
+        data = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
+        reply = httpx2.post(f"{self.url}/api/v1/query", data=data, timeout=30.0).json()
         assert reply["status"] == "success", (expression, reply)
         found: list[dict[str, Any]] = reply["data"]["result"]
         return found
 
-    def has_data(self, expression: str) -> bool:
+    def has_data(self, expression: str, at: float | None = None) -> bool:
         """Whether there is a series with a number."""
-        return any(not math.isnan(float(one["value"][1])) for one in self.query(expression))
+        return any(not math.isnan(float(one["value"][1])) for one in self.query(expression, at))
 
     def wait(self, expression: str) -> None:
         """Until there is data."""
@@ -97,7 +101,8 @@ def png(red: int) -> bytes:
 
 
 def post(url: str, reds: list[int], mode: str, instruction: str, **headers: str) -> int:
-    """One group, with an edit that is no image beside those that are."""
+    """One group of the mode's run, with an edit that is no image beside those that are."""
+    headers["Authorization"] = f"Bearer {mode}"
     files = [("source", ("source.png", png(3), "image/png"))]
     files += [("edited", (f"{red}.png", png(red), "image/png")) for red in reds]
     files.append(("edited", ("broken.png", b"no image", "image/png")))
@@ -111,7 +116,9 @@ def load(url: str, turn: int) -> None:
     for mode in ("think", "probe"):
         for _ in range(2):
             assert post(url, [25, 75, 125, 200], mode, text) == 200
+        assert post(url, [25, 25], mode, text) == 200
     assert post(url, [UNREADABLE], "think", text) == 200
+    assert post(url, [25], "probe", text) == 200
     late = {"X-Deadline-Ms": "300"}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda index: post(url, [SLOW], "think", f"{text}, {index}", **late), range(6)))
@@ -122,8 +129,11 @@ def load(url: str, turn: int) -> None:
 def scraper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraper]:
     """A Prometheus that has watched a service for some seconds, through the loss of its Redis."""
     folder = tmp_path_factory.mktemp("scraped")
+    keys = folder / "keys.toml"
+    keys.write_text("".join(f'[keys.run-{mode}]\nsha256 = "{hash_key(mode)}"\n' for mode in ("think", "probe")))
     with redis_server(folder) as redis:
         environment = {
+            "EDIT_RRM_API_KEYS_FILE": str(keys),
             "EDIT_RRM_REDIS_URL": redis.url,
             "EDIT_RRM_KEY_MAX_CONCURRENT": "3",
             "EDIT_RRM_SENTINELS_EVERY_S": "2",
@@ -165,6 +175,7 @@ def watch(prometheus: Scraper, url: str, lose_redis: Any) -> None:
     load(url, 4)
     prometheus.wait('rate(edit_rrm_sentinel_rounds_total{verdict="ok"}[1m]) > 0')
     prometheus.wait("rate(edit_rrm_redis_errors_total[1m])")
+    prometheus.loaded = time.time()
 
 
 def panels() -> list[Any]:
@@ -180,14 +191,26 @@ def panels() -> list[Any]:
 
 @pytest.mark.parametrize("expression", panels())
 def test_a_panel_has_data(scraper: Scraper, expression: str) -> None:
-    chosen = re.sub(r"\$(namespace|model)", ".*", expression).replace("$__rate_interval", "1m")
-    assert scraper.has_data(chosen)
-    assert not scraper.query(chosen.replace('namespace=~".*"', 'namespace="elsewhere"'))
+    chosen = re.sub(r"\$(namespace|model|caller)", ".*", expression).replace("$__rate_interval", "1m")
+    assert scraper.has_data(chosen, scraper.loaded)
+    assert not scraper.query(chosen.replace('namespace=~".*"', 'namespace="elsewhere"'), scraper.loaded)
 
 
 @pytest.mark.parametrize("name", recorded())
 def test_what_is_recorded_has_data(scraper: Scraper, name: str) -> None:
     scraper.wait(name)
+
+
+def test_runs_are_told_apart_by_their_keys_and_dead_groups_by_why(scraper: Scraper) -> None:
+    dead = {
+        (one["metric"]["caller"], one["metric"]["reason"]) for one in scraper.query("edit_rrm_dead_groups_total > 0")
+    }
+    assert dead == {
+        ("run-think", "no_spread"),
+        ("run-think", "none_scored"),
+        ("run-probe", "no_spread"),
+        ("run-probe", "one_scored"),
+    }
 
 
 def test_every_rule_can_be_evaluated(scraper: Scraper) -> None:

@@ -93,7 +93,7 @@ def test_every_outcome_is_there_before_it_happens() -> None:
 def test_an_exposition_can_be_read_back(scores: list[float], tokens: int) -> None:
     metrics = Metrics()
     for score in scores:
-        metrics.scored(Mode.PROBE, score, ())
+        metrics.scored("anonymous", Mode.PROBE, score, ())
     metrics.tokens(Usage(prompt_tokens=tokens))
     text = metrics.exposition().decode()
     assert value(text, "edit_rrm_score_count", mode="probe") == len(scores)

@@ -64,13 +64,19 @@ def expect_identity(request: Request, state: ServiceState) -> None:
         raise ApiError(409, "identity_mismatch", message, param="x-expect-identity")
 
 
+def key_of(request: Request) -> Caller:
+    """Whose API key a request carries, as the middleware found."""
+    caller: Caller = request.scope["state"]["caller"]
+    return caller
+
+
 def caller_of(request: Request, usual: Priority) -> Caller:
     """Who asks, at the priority of `X-Priority` or the endpoint's usual one, and never better than its key's.
 
     Raises:
         ApiError: 422 for a priority that there is not.
     """
-    caller: Caller = request.scope["state"]["caller"]
+    caller = key_of(request)
     header = request.headers.get("x-priority")
     if header is not None and header.upper() not in Priority.__members__:
         raise ApiError(422, "invalid_request", "X-Priority is interactive or training", param="x-priority")

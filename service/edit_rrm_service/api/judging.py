@@ -21,6 +21,7 @@ from edit_rrm_service.api.calls import (
     deadline_of,
     edited_image,
     expect_identity,
+    key_of,
     options_of,
     remembers,
     request_id_of,
@@ -51,7 +52,7 @@ def entered(request: Request, state: ServiceState, usual: Priority) -> Entry:
     Raises:
         ApiError: 503 where there is no judge, 409 where it is another than expected and 429 where there is no room.
     """
-    with _counted(state, 1):
+    with _counted(state, key_of(request), 1):
         state.lifecycle.require_ready()
         expect_identity(request, state)
         deadline = deadline_of(request, state)
@@ -201,20 +202,20 @@ def _predicted(
 def _admitted(state: ServiceState, caller: Caller, work: int, deadline: float, edits: int = 1) -> Iterator[Ticket]:
     """Let a request in."""
     with ExitStack() as stack:
-        with _counted(state, edits):
+        with _counted(state, caller, edits):
             remaining = _remaining(deadline)
             ticket = stack.enter_context(state.admission.admitted(caller, work, remaining_s=remaining))
         yield ticket
 
 
 @contextmanager
-def _counted(state: ServiceState, edits: int) -> Iterator[None]:
+def _counted(state: ServiceState, caller: Caller, edits: int) -> Iterator[None]:
     """Edits that are refused have an outcome too. How many they are is not known before the body: one at least."""
     try:
         yield
     except ApiError as error:
         if error.code == Outcome.OVERLOADED:
-            state.metrics.outcome(Outcome.OVERLOADED, edits)
+            state.metrics.outcome(caller.name, Outcome.OVERLOADED, edits)
         elif error.code == "draining":
             state.metrics.refused("draining", float(error.headers["Retry-After"]))
         raise
