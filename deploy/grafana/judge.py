@@ -5,8 +5,9 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.panels import Query, board, heat, judge_choice, number, series, variables
-from deploy.grafana.queries import PLAIN, SERVICE
+from deploy.grafana.queries import PLAIN, SERVICE, parts, ratio
 
+_BELOW = ratio(SERVICE.per_second("edit_rrm_probes_below_floor_total"), SERVICE.per_second("edit_rrm_label_mass_count"))
 _READ = 'outcome=~"scored|unparsable|truncated|low_label_mass"'
 
 
@@ -21,9 +22,14 @@ def judge() -> Dashboard:
             "Now": [
                 number(
                     "Sentinels in order",
-                    "The worst replica's last round of known edits: 1 in order, 0 broken, or no round yet.",
+                    "The worst replica's last round of known edits: 1 in order, 0 broken, or no round yet; no data "
+                    "where sentinels are off.",
                     "none",
-                    Query(f"min ({SERVICE.now('edit_rrm_sentinels_ok')})", "in order"),
+                    Query(
+                        f"min ({SERVICE.now('edit_rrm_sentinels_ok')} "
+                        f"and on (namespace, job, instance) {PLAIN.now('edit_rrm_sentinels_enabled')} == 1)",
+                        "in order",
+                    ),
                     bad_below=1,
                 ),
                 number(
@@ -60,11 +66,11 @@ def judge() -> Dashboard:
                     decimals=2,
                 ),
                 number(
-                    "Low label mass",
-                    "Share of edits whose probes answered neither yes nor no.",
+                    "Probes under the floor",
+                    "Share of probes that answered neither yes nor no; each costs its edit.",
                     "percentunit",
-                    Query(SERVICE.share("edit_rrm_outcomes_total", 'outcome="low_label_mass"', _READ), "low"),
-                    bad_above=0.05,
+                    Query(_BELOW, "under the floor"),
+                    bad_above=0.01,
                     decimals=2,
                 ),
             ],
@@ -96,11 +102,7 @@ def judge() -> Dashboard:
                     "Outcomes of what was judged",
                     "Share of each way in which judging ends.",
                     "percentunit",
-                    Query(
-                        f"{SERVICE.per_second('edit_rrm_outcomes_total', 'outcome')}\n"
-                        f"/ on () group_left ()\n{SERVICE.per_second('edit_rrm_outcomes_total')}",
-                        "{{outcome}}",
-                    ),
+                    Query(parts("edit_rrm_outcomes_total", "outcome", "", SERVICE), "{{outcome}}"),
                     stacked=True,
                     limits=(0.0, 1.0),
                 ),
@@ -140,24 +142,35 @@ def judge() -> Dashboard:
             "Label mass": [
                 series(
                     "Label mass of probes",
-                    "Probability on the labels of the judge's card, of probes that were scored; those under "
-                    "the floor are the outcome low_label_mass.",
+                    "Probability on the labels of the judge's card, of every probe that the engine read.",
                     "percentunit",
                     *(Query(SERVICE.quantile(q, "edit_rrm_label_mass"), f"p{q * 100:.0f}") for q in (0.01, 0.1, 0.5)),
-                    width=12,
                     limits=(0.0, 1.0),
                 ),
                 series(
+                    "Label mass under the floor",
+                    "Share of probes with less label mass than the judge's card asks for. The alert is at 1%.",
+                    "percentunit",
+                    Query(_BELOW, "under the floor"),
+                ),
+                series(
                     "Edits under the floor",
-                    "Share of edits that have no score because their probes answered neither yes nor no.",
+                    "Share of edits that have no score because a probe of theirs answered neither yes nor no.",
                     "percentunit",
                     Query(
                         SERVICE.share("edit_rrm_outcomes_total", 'outcome="low_label_mass"', _READ), "low_label_mass"
                     ),
-                    width=12,
                 ),
             ],
             "Sentinels": [
+                series(
+                    "Replicas with sentinels",
+                    "All replicas, and those that judge known edits: where they are off nobody sees a judge go wrong.",
+                    "none",
+                    Query(f"count ({PLAIN.now('edit_rrm_sentinels_enabled')})", "all"),
+                    Query(PLAIN.total("edit_rrm_sentinels_enabled"), "with sentinels"),
+                    width=6,
+                ),
                 series(
                     "Sentinels' scores",
                     "Known edits, the lowest of all replicas: `good` has to be above every other one.",
@@ -165,6 +178,7 @@ def judge() -> Dashboard:
                     Query(
                         f"min by (sentinel, mode) ({SERVICE.now('edit_rrm_sentinel_score')})", "{{sentinel}}, {{mode}}"
                     ),
+                    width=6,
                     limits=(0.0, 10.0),
                 ),
                 series(
@@ -172,6 +186,7 @@ def judge() -> Dashboard:
                     "By what they said, per hour; `inconclusive` says something about the moment, not about the judge.",
                     "suffix: rounds/h",
                     Query(f"3600 * {SERVICE.per_second('edit_rrm_sentinel_rounds_total', 'verdict')}", "{{verdict}}"),
+                    width=6,
                 ),
                 series(
                     "Drift from the pinned baseline",
@@ -182,6 +197,7 @@ def judge() -> Dashboard:
                         f"max by (sentinel, mode) ({PLAIN.now('edit_rrm:sentinel_score:drift')})",
                         "{{sentinel}}, {{mode}}",
                     ),
+                    width=6,
                 ),
             ],
             "Identity": [

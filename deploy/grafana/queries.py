@@ -55,6 +55,11 @@ class Scope:
         return ratio(self.per_second(counter, by, of), self.per_second(counter, by, among))
 
 
+def parts(counter: str, label: str, of: str, scope: Scope) -> str:
+    """The part of a whole counter that each value of a label has, among those that are `of`."""
+    return f"{scope.per_second(counter, label, of)}\n/ on () group_left ()\n{scope.per_second(counter)}"
+
+
 def ratio(part: str, whole: str) -> str:
     """One over another."""
     return f"{part}\n/\n{whole}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.panels import Query, board, judge_choice, number, series, variables
-from deploy.grafana.queries import NOT_PROBES, PLAIN, SERVICE, ratio
+from deploy.grafana.queries import NOT_PROBES, PLAIN, SERVICE, parts, ratio
 
 
 def service() -> Dashboard:
@@ -164,10 +164,10 @@ def service() -> Dashboard:
                     ),
                 ),
                 series(
-                    "Images",
-                    "Images that were decoded, and those that could not be: no image, cut off, or out of bounds.",
-                    "suffix: images/s",
-                    Query(SERVICE.per_second("edit_rrm_images_total", "result"), "{{result}}"),
+                    "Images refused by reason",
+                    "Share of images that could not be judged: no image, cut off, or out of bounds.",
+                    "percentunit",
+                    Query(parts("edit_rrm_images_total", "result", 'result!="ok"', SERVICE), "{{result}}"),
                     stacked=True,
                 ),
             ],
@@ -180,19 +180,34 @@ def service() -> Dashboard:
                         SERVICE.share("edit_rrm_cache_requests_total", 'result=~"hit|coalesced"', by="cache, tier"),
                         "{{cache}}, {{tier}}",
                     ),
+                    width=6,
                     limits=(0.0, 1.0),
+                ),
+                series(
+                    "Replicas with Redis",
+                    "How many are to share one, and how many do now; the others remember for themselves alone.",
+                    "none",
+                    Query(PLAIN.total("edit_rrm_redis_configured"), "configured"),
+                    Query(
+                        f"sum ({PLAIN.now('edit_rrm_redis_up')} "
+                        f"and on (namespace, job, instance) {PLAIN.now('edit_rrm_redis_configured')} == 1)",
+                        "in use",
+                    ),
+                    width=6,
                 ),
                 series(
                     "Redis operations, p99",
                     "An operation is given up after half a second; the service then goes on without it.",
                     "s",
                     Query(SERVICE.quantile(0.99, "edit_rrm_redis_seconds", "op"), "{{op}}"),
+                    width=6,
                 ),
                 series(
                     "Redis errors",
-                    "Operations that failed or were given up; empty as long as there has been none.",
+                    "Operations that failed or were given up; empty where no Redis is configured.",
                     "ops",
                     Query(SERVICE.per_second("edit_rrm_redis_errors_total", "op"), "{{op}}"),
+                    width=6,
                 ),
             ],
             "Processes": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.panels import Query, board, choice, heat, judge_choice, number, series, variables
-from deploy.grafana.queries import CALLER, SERVICE, ratio
+from deploy.grafana.queries import CALLER, SERVICE, parts, ratio
 
 _TRAINING = 'priority="training"'
 _SCORED = 'outcome="scored"'
@@ -134,19 +134,16 @@ def trainer() -> Dashboard:
                     "Failure mask rate by outcome",
                     "Share of edits without a score, by why.",
                     "percentunit",
-                    Query(
-                        f"{CALLER.per_second('edit_rrm_caller_outcomes_total', 'outcome', _UNSCORED)}\n"
-                        f"/ on () group_left ()\n{CALLER.per_second('edit_rrm_caller_outcomes_total')}",
-                        "{{outcome}}",
-                    ),
+                    Query(parts("edit_rrm_caller_outcomes_total", "outcome", _UNSCORED, CALLER), "{{outcome}}"),
                     stacked=True,
                 ),
                 series(
-                    "Images refused",
-                    "Share of images that could not be decoded: an editor that writes what is no picture. Of all "
-                    "callers.",
+                    "Images refused by reason",
+                    "Share of images that could not be judged: `damaged` is an editor that writes what is no picture. "
+                    "Of all callers.",
                     "percentunit",
-                    Query(SERVICE.share("edit_rrm_images_total", 'result="refused"'), "refused"),
+                    Query(parts("edit_rrm_images_total", "result", 'result!="ok"', SERVICE), "{{result}}"),
+                    stacked=True,
                 ),
             ],
             "Throughput": [

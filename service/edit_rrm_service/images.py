@@ -11,6 +11,7 @@ import hashlib
 import math
 import warnings
 from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
 
 import numpy as np
@@ -26,8 +27,25 @@ _FORMATS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 _ACCEPTED = "send a PNG, JPEG or WebP file"
 
 
+class ImageFault(StrEnum):
+    """What is wrong with an image that cannot be judged."""
+
+    EMPTY = "empty"
+    UNKNOWN_FORMAT = "unknown_format"
+    DAMAGED = "damaged"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    TOO_LONG = "too_long"
+    """One side for the other."""
+
+
 class ImageError(ValueError):
     """An image that cannot be judged; the message says why and what to send instead."""
+
+    def __init__(self, fault: ImageFault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +74,13 @@ def decode_image(data: bytes, limits: ImageLimits) -> Image.Image:
         ImageError: The bytes are no accepted image, or one beyond the limits.
     """
     if not data:
-        raise ImageError(f"the image is empty; {_ACCEPTED}")
+        raise ImageError(ImageFault.EMPTY, f"the image is empty; {_ACCEPTED}")
     if len(data) > limits.max_bytes:
-        raise ImageError(f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted")
+        message = f"the image has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted"
+        raise ImageError(ImageFault.TOO_MANY_BYTES, message)
     kind = image_format(data)
     if kind is None:
-        raise ImageError(f"the file is not an image of an accepted format; {_ACCEPTED}")
+        raise ImageError(ImageFault.UNKNOWN_FORMAT, f"the file is not an image of an accepted format; {_ACCEPTED}")
     if kind == "WEBP":
         # Pillow makes the decoder, which reserves two canvases of the size claimed, before it tells the size.
         claimed = _webp_size(data)
@@ -79,9 +98,11 @@ def decode_image(data: bytes, limits: ImageLimits) -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise ImageError(f"the image is too large; at most {limits.max_pixels:,} pixels are accepted") from None
+        message = f"the image is too large; at most {limits.max_pixels:,} pixels are accepted"
+        raise ImageError(ImageFault.TOO_MANY_PIXELS, message) from None
     except Exception as error:  # decoders raise whatever they like on hostile bytes
-        raise ImageError(f"the {kind} file is damaged or incomplete ({error}); send it whole") from error
+        message = f"the {kind} file is damaged or incomplete ({error}); send it whole"
+        raise ImageError(ImageFault.DAMAGED, message) from error
 
 
 def fit_image(image: Image.Image, budget: ImageBudget) -> EngineImage:
@@ -132,13 +153,16 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
         raise ImageError(
-            f"the image is {width} x {height}; at most {limits.max_pixels:,} pixels are accepted, scale it down"
+            ImageFault.TOO_MANY_PIXELS,
+            f"the image is {width} x {height}; at most {limits.max_pixels:,} pixels are accepted, scale it down",
         )
     if min(size) < limits.min_side:
-        raise ImageError(f"the image is {width} x {height}; each side needs at least {limits.min_side} pixels")
+        message = f"the image is {width} x {height}; each side needs at least {limits.min_side} pixels"
+        raise ImageError(ImageFault.TOO_SMALL, message)
     if max(size) > limits.max_aspect * min(size):
         raise ImageError(
-            f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other"
+            ImageFault.TOO_LONG,
+            f"the image is {width} x {height}; one side may be at most {limits.max_aspect:g} times the other",
         )
 
 

@@ -26,7 +26,7 @@ from edit_rrm_service.cache_key import decomposition_key, verification_key
 from edit_rrm_service.engines.base import Completion, Engine, EngineError, EngineImage, LabelReading, Prompt, Sampling
 from edit_rrm_service.errors import UnscoredError
 from edit_rrm_service.metrics import Metrics
-from edit_rrm_service.readings import verdict_from_logprobs
+from edit_rrm_service.readings import below_floor, label_mass, verdict_from_logprobs
 from edit_rrm_service.shared_work import SharedWork
 from edit_rrm_service.tracing import Attribute, NoTracer, Tracer, outgoing
 from edit_rrm_service.work import Work, WorkModel
@@ -343,15 +343,19 @@ class Judge:
         ]
         with self._at_engine(prompts=len(prompts)):
             readings = await self._engine.probe(prompts, labels)
+        card = self._card
+        # All of them first: the edit is given up at the first probe that cannot be read.
+        for reading in readings:
+            if not isinstance(reading, EngineError):
+                mass = label_mass(reading.logprobs, card.labels)
+                self._metrics.probe(mass, below_floor(mass, card.label_mass_floor))
         verdicts: list[Verdict] = []
         usage = Usage()
         for principle, reading in zip(principles, readings, strict=True):
             if isinstance(reading, EngineError):
                 raise UnscoredError(Outcome.ENGINE_ERROR, str(reading), retryable=reading.retryable)
             usage = usage + _usage(reading)
-            verdicts.append(
-                verdict_from_logprobs(principle, reading.logprobs, self._card.labels, self._card.label_mass_floor)
-            )
+            verdicts.append(verdict_from_logprobs(principle, reading.logprobs, card.labels, card.label_mass_floor))
         return Verified(tuple(verdicts), usage)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,7 +16,10 @@ from edit_rrm.verdicts import Mode, Outcome, Usage, Verdict
 from edit_rrm_service.caller_metrics import CallerMetrics
 from edit_rrm_service.callers import Priority
 from edit_rrm_service.engines.base import Backend
+from edit_rrm_service.images import ImageFault
 from edit_rrm_service.lifecycle import Phase
+from edit_rrm_service.sentinel import Verdict as SentinelVerdict
+from edit_rrm_service.store import OPERATIONS
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """From one probe of a small judge to a long chain of thought of a large one under load."""
@@ -85,6 +89,9 @@ class Metrics:
             "edit_rrm_sentinel_score", "Last score of a sentinel", ("sentinel", "mode"), registry=self.registry
         )
         self._sentinel_rounds = self._counter("sentinel_rounds", "Rounds of sentinels by what they said", "verdict")
+        self._sentinels_enabled = Gauge(
+            "edit_rrm_sentinels_enabled", "1 where sentinels are to be judged", registry=self.registry
+        )
         self._sentinels_ok = Gauge(
             "edit_rrm_sentinels_ok", "1 while the sentinels' order holds", registry=self.registry
         )
@@ -95,8 +102,12 @@ class Metrics:
         self._label_mass = Histogram(
             "edit_rrm_label_mass", "Label mass of probes", buckets=_MASSES, registry=self.registry
         )
-        self._images = self._counter("images", "Images received", "result")
+        self._below_floor = self._counter("probes_below_floor", "Probes with less label mass than the card's floor")
+        self._images = self._counter("images", "Images received, by what is wrong with them", "result")
         self._cache = self._counter("cache_requests", "Caches asked", "cache", "tier", "result")
+        self._store_configured = Gauge(
+            "edit_rrm_redis_configured", "1 where replicas are to share a Redis", registry=self.registry
+        )
         self._store_up = Gauge("edit_rrm_redis_up", "1 while Redis is used", registry=self.registry)
         self._store_seconds = Histogram(
             "edit_rrm_redis_seconds", "Time of Redis operations", ("op",), buckets=_QUICK, registry=self.registry
@@ -104,6 +115,8 @@ class Metrics:
         self._store_errors = self._counter("redis_errors", "Redis operations that failed", "op")
         for outcome in Outcome:
             self._outcomes.labels(outcome.value)
+        for result in ("ok", *ImageFault):
+            self._images.labels(result)
         for reason in ("queue_full", "estimated_wait", "rate_limit", "draining"):
             self._refused.labels(reason)
         for priority in Priority:
@@ -120,6 +133,15 @@ class Metrics:
         for one in Phase:
             self._phase.labels(one.value).set(one is phase)
 
+    def configured(self, *, sentinels: bool, redis: bool) -> None:
+        """Say what there is to be seen, so that what is off is told from what has not happened yet."""
+        self._sentinels_enabled.set(sentinels)
+        self._store_configured.set(redis)
+        for verdict in typing.get_args(SentinelVerdict) if sentinels else ():
+            self._sentinel_rounds.labels(verdict)
+        for operation in OPERATIONS if redis else ():
+            self._store_errors.labels(operation)
+
     def outcome(self, caller: str, outcome: Outcome, edits: int = 1) -> None:
         """Count how the judging of a caller's edits ended."""
         self._outcomes.labels(outcome.value).inc(edits)
@@ -132,9 +154,13 @@ class Metrics:
         self._scores.labels(mode.value).observe(score)
         self._principles.observe(len(verdicts))
         for verdict in verdicts:
-            if verdict.label_mass is not None:
-                self._label_mass.observe(verdict.label_mass)
             self._verdicts.labels(verdict.principle.category.value, str(verdict.passed).lower()).inc()
+
+    def probe(self, mass: float, below_floor: bool) -> None:
+        """Count one probe that was read, by the probability on its labels and whether that is too little."""
+        self._label_mass.observe(mass)
+        if below_floor:
+            self._below_floor.inc()
 
     def queue(self, priority: Priority, turns: int, work: float) -> None:
         """Turns waiting, and work let in and not begun, at one priority."""
@@ -182,9 +208,9 @@ class Metrics:
         """Count one request that was let in, by its edits."""
         self._groups.observe(edits)
 
-    def image(self, accepted: bool) -> None:
-        """Count one image that was decoded, or could not be."""
-        self._images.labels("ok" if accepted else "refused").inc()
+    def image(self, fault: ImageFault | None) -> None:
+        """Count one image that was decoded, or what is wrong with it."""
+        self._images.labels("ok" if fault is None else fault.value).inc()
 
     def unread(self, task: str, kind: FailureKind) -> None:
         """Count one answer that the grammar refused."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edit_rrm.card import ProbeLabels
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Outcome, Verdict
 from edit_rrm_service.errors import UnscoredError
+
+
+def label_mass(logprobs: Mapping[str, float], labels: ProbeLabels) -> float:
+    """Probability that the labels have together, in [0, 1]."""
+    return min(1.0, _mass(logprobs, labels.yes) + _mass(logprobs, labels.no))
+
+
+def below_floor(mass: float, mass_floor: float) -> bool:
+    """Whether label mass is too little to mean anything, as none at all is whatever the floor."""
+    return not mass > 0.0 or mass < mass_floor
 
 
 def verdict_from_logprobs(
@@ -29,10 +39,9 @@ def verdict_from_logprobs(
         UnscoredError: The labels got less than `mass_floor`: the judge wanted to say something else, so its yes or no
             would be an artefact.
     """
-    yes = sum(math.exp(logprobs[label]) for label in labels.yes if label in logprobs)
-    no = sum(math.exp(logprobs[label]) for label in labels.no if label in logprobs)
+    yes, no = _mass(logprobs, labels.yes), _mass(logprobs, labels.no)
     mass = yes + no
-    if not mass > 0.0 or mass < mass_floor:
+    if below_floor(mass, mass_floor):
         raise UnscoredError(
             Outcome.LOW_LABEL_MASS,
             f"the judge gave yes and no a probability of {mass:.3f} on {principle.question!r}; at least {mass_floor:g} "
@@ -45,3 +54,7 @@ def verdict_from_logprobs(
         probability=min(1.0, max(0.0, probability)),
         label_mass=min(1.0, mass),
     )
+
+
+def _mass(logprobs: Mapping[str, float], variants: Sequence[str]) -> float:
+    return sum(math.exp(logprobs[label]) for label in variants if label in logprobs)

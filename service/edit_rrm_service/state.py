@@ -53,6 +53,7 @@ class ServiceState:
     def __init__(self, settings: Settings, loader: Loader, tracer: Tracer) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.metrics.configured(sentinels=settings.sentinels != "off", redis=settings.redis_url is not None)
         self.admission = Admission(
             max_running=settings.max_running or 1,
             max_queued_work=settings.max_queued_work,

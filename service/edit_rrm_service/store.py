@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+OPERATIONS = ("claim", "renew", "put", "release")
+"""What a store can be asked for."""
+
 
 class StoreDownError(Exception):
     """The store cannot be used now. Whoever gets this goes on without it."""

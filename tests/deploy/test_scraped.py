@@ -23,7 +23,7 @@ from deploy.grafana.__main__ import FOLDER
 from deploy.prometheus import pin_baseline
 from edit_rrm_service.auth import hash_key
 from tests.deploy.series import ROOT, recorded, vllm
-from tests.deploy.watched_service import SLOW, UNREADABLE
+from tests.deploy.watched_service import FAINT, SLOW, UNREADABLE
 from tests.fakes.redis_server import redis_server
 from tests.fakes.service_process import ServiceProcess, free_port
 
@@ -118,7 +118,7 @@ def load(url: str, turn: int) -> None:
             assert post(url, [25, 75, 125, 200], mode, text) == 200
         assert post(url, [25, 25], mode, text) == 200
     assert post(url, [UNREADABLE], "think", text) == 200
-    assert post(url, [25], "probe", text) == 200
+    assert post(url, [25, FAINT], "probe", text) == 200
     late = {"X-Deadline-Ms": "300"}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda index: post(url, [SLOW], "think", f"{text}, {index}", **late), range(6)))
@@ -198,7 +198,7 @@ def test_a_panel_has_data(scraper: Scraper, expression: str) -> None:
 
 @pytest.mark.parametrize("name", recorded())
 def test_what_is_recorded_has_data(scraper: Scraper, name: str) -> None:
-    scraper.wait(name)
+    scraper.wait(f"max_over_time({name}[1h])")
 
 
 def test_runs_are_told_apart_by_their_keys_and_dead_groups_by_why(scraper: Scraper) -> None:
@@ -211,6 +211,14 @@ def test_runs_are_told_apart_by_their_keys_and_dead_groups_by_why(scraper: Scrap
         ("run-probe", "no_spread"),
         ("run-probe", "one_scored"),
     }
+
+
+def test_what_is_wrong_is_told_by_why(scraper: Scraper) -> None:
+    assert scraper.has_data("edit_rrm_probes_below_floor_total > 0")
+    wrong = scraper.query('edit_rrm_images_total{result!="ok"} > 0')
+    assert {one["metric"]["result"] for one in wrong} == {"unknown_format"}
+    on = "edit_rrm_sentinels_enabled == 1 and on (instance) edit_rrm_redis_configured == 1"
+    assert scraper.has_data(on)
 
 
 def test_every_rule_can_be_evaluated(scraper: Scraper) -> None:

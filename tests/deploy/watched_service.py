@@ -23,8 +23,8 @@ from edit_rrm_service.state import LoadedJudge
 from tests.deploy.series import vllm_families
 from tests.fakes.engine import FakeEngine, pictures, words
 
-UNREADABLE, SLOW = 240, 250
-"""Reds of edits whose judgement cannot be read, and takes two seconds."""
+FAINT, UNREADABLE, SLOW = 230, 240, 250
+"""Reds of edits whose probes say neither yes nor no, whose judgement cannot be read, and takes two seconds."""
 ANOTHER_INSTRUCTION = "yellow circle"
 """Of the sentinel that has the good edit with an instruction that was not followed."""
 
@@ -95,6 +95,7 @@ def main() -> int:
     engine = WatchedEngine(
         judgement=judgement,
         probability=lambda prompt: score(prompt) / 10.0,
+        label_mass=lambda prompt: 0.2 if red(prompt) == FAINT else 1.0,
         seconds=lambda prompt: 2.0 if len(pictures(prompt)) == 2 and red(prompt) == SLOW else 0.0,
     )
     judge = LoadedJudge(engine, card, load_prompt_set(card.prompts))

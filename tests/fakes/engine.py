@@ -56,7 +56,7 @@ class FakeEngine:
     """What it writes where a prompt shows two."""
     probability: Callable[[Prompt], float | EngineError] = lambda prompt: 0.9
     """P(yes) of a probe, or why there is none."""
-    label_mass: float = 1.0
+    label_mass: float | Callable[[Prompt], float] = 1.0
     seconds: float | Callable[[Prompt], float] = 0.0
     """Time every call takes, or each prompt."""
     supports_probe: bool = True
@@ -100,8 +100,9 @@ class FakeEngine:
             if isinstance(probability, EngineError):
                 readings.append(probability)
                 continue
-            yes = probability * self.label_mass
-            logprobs = {"Yes": _log(yes), "No": _log(self.label_mass - yes)}
+            mass = self.label_mass(prompt) if callable(self.label_mass) else self.label_mass
+            yes = probability * mass
+            logprobs = {"Yes": _log(yes), "No": _log(mass - yes)}
             readings.append(LabelReading({label: logprobs.get(label, -math.inf) for label in labels}, 100, 60))
         return readings
 

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edit_rrm.card import ImageBudget
-from edit_rrm_service.images import ImageError, ImageLimits, decode_image, fit_image, image_format, pixel_digest
+from edit_rrm_service.images import (
+    ImageError,
+    ImageFault,
+    ImageLimits,
+    decode_image,
+    fit_image,
+    image_format,
+    pixel_digest,
+)
 
 LIMITS = ImageLimits()
 RED = (255, 0, 0)
@@ -52,30 +60,32 @@ def test_the_three_formats_are_told_by_their_bytes(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "message", "fault"),
     [
-        (b"", "empty"),
-        (b"hello", "not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
-        (saved(Image.new("RGB", (32, 24)), "GIF"), "PNG, JPEG or WebP"),
+        (b"", "empty", ImageFault.EMPTY),
+        (b"hello", "not an image", ImageFault.UNKNOWN_FORMAT),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image", ImageFault.UNKNOWN_FORMAT),
+        (saved(Image.new("RGB", (32, 24)), "GIF"), "PNG, JPEG or WebP", ImageFault.UNKNOWN_FORMAT),
         (
             saved(Image.new("P", (32, 24), 1), "GIF", save_all=True, append_images=[Image.new("P", (32, 24), 2)]),
             "PNG, JPEG or WebP",
+            ImageFault.UNKNOWN_FORMAT,
         ),
-        (saved(Image.new("RGB", (32, 24)), "BMP"), "PNG, JPEG or WebP"),
-        (saved(Image.new("RGB", (32, 24)), "TIFF"), "PNG, JPEG or WebP"),
-        (saved(Image.new("RGB", (32, 24), RED))[:-30], "damaged"),
-        (saved(Image.effect_noise((64, 64), 90).convert("RGB"), "JPEG")[:600], "damaged"),
-        (b"\x89PNG\r\n\x1a\n", "damaged"),
-        (b"RIFF\x00\x00\x00\x00WEBP", "damaged"),
-        (saved(Image.new("RGB", (1, 1))), "at least 8 pixels"),
-        (saved(Image.new("RGB", (1, 4000))), "at least 8 pixels"),
-        (saved(Image.new("RGB", (10, 4000))), "20 times"),
+        (saved(Image.new("RGB", (32, 24)), "BMP"), "PNG, JPEG or WebP", ImageFault.UNKNOWN_FORMAT),
+        (saved(Image.new("RGB", (32, 24)), "TIFF"), "PNG, JPEG or WebP", ImageFault.UNKNOWN_FORMAT),
+        (saved(Image.new("RGB", (32, 24), RED))[:-30], "damaged", ImageFault.DAMAGED),
+        (saved(Image.effect_noise((64, 64), 90).convert("RGB"), "JPEG")[:600], "damaged", ImageFault.DAMAGED),
+        (b"\x89PNG\r\n\x1a\n", "damaged", ImageFault.DAMAGED),
+        (b"RIFF\x00\x00\x00\x00WEBP", "damaged", ImageFault.DAMAGED),
+        (saved(Image.new("RGB", (1, 1))), "at least 8 pixels", ImageFault.TOO_SMALL),
+        (saved(Image.new("RGB", (1, 4000))), "at least 8 pixels", ImageFault.TOO_SMALL),
+        (saved(Image.new("RGB", (10, 4000))), "20 times", ImageFault.TOO_LONG),
     ],
 )
-def test_what_cannot_be_judged_says_why(data: bytes, message: str) -> None:
-    with pytest.raises(ImageError, match=message):
+def test_what_cannot_be_judged_says_why(data: bytes, message: str, fault: ImageFault) -> None:
+    with pytest.raises(ImageError, match=message) as caught:
         decoded(data)
+    assert caught.value.fault is fault
 
 
 @pytest.fixture(scope="module")

@@ -114,10 +114,10 @@ async def engine_image(state: ServiceState, card: JudgeCard, data: bytes) -> Eng
     loop = asyncio.get_running_loop()
     try:
         found = await loop.run_in_executor(state.decoding, lambda: fit_image(decode_image(data, limits), card.image))
-    except ImageError:
-        state.metrics.image(False)
+    except ImageError as error:
+        state.metrics.image(error.fault)
         raise
-    state.metrics.image(True)
+    state.metrics.image(None)
     return found
 
 
