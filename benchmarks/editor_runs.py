@@ -64,7 +64,7 @@ def report(arguments: argparse.Namespace) -> None:
     print(json.dumps(found["kinds"], indent=2))
 
 
-def _measured(model: Path, count: int) -> EditorReport:
+def _measured(model: str | Path, count: int) -> EditorReport:
     print(f"{model}: {count} edits of {_SPLIT}", flush=True)
     return evaluate_editor(load_editor(model), _SPLIT, count)
 
@@ -102,7 +102,7 @@ def main() -> None:
     all_of_them.add_argument("names", nargs="+", help="Of runs: NAME-SEED.")
     all_of_them.add_argument("--runs", type=Path, required=True, help="Folder that they are in.")
     all_of_them.add_argument("--out", type=Path, required=True, help="For report.json, logs and curves.png.")
-    all_of_them.add_argument("--before", type=Path, default="build/nano-editor/pipeline", help="Where they began.")
+    all_of_them.add_argument("--before", default="nano", help="Where they began.")
     all_of_them.add_argument("--n", type=int, default=500, help="Tasks.")
     all_of_them.set_defaults(call=report)
     arguments = parser.parse_args()

@@ -19,13 +19,14 @@ from edit_rrm_training.editor.nano.measure import shapes_measure
 from edit_rrm_training.editor.nano.pictures import cropped, padded
 from edit_rrm_training.editor.nano.pixel_oracle import judge_pixels
 from edit_rrm_training.editor.nano.pretrain import NanoEditorRecipe, pretrain
-from edit_rrm_training.editor.nano.tasks import make_task
+from edit_rrm_training.editor.nano.tasks import KINDS, imperfect_target, make_task
 from edit_rrm_training.editor.nano.vae import VaeRecipe, narrowed, vae_batch
 from edit_rrm_training.editor.nano.windows import corner_windows
 from edit_rrm_training.editor.policies.base import Condition
 from edit_rrm_training.editor.prompts import load_prompts
 from edit_rrm_training.editor.shipped import editor_path
 from edit_rrm_training.shapes.render import render
+from edit_rrm_training.shapes.vocabulary import cell_centre
 from tests.training.editor.toy_policy import ToyPolicy
 
 TINY = NanoEditorRecipe(vae=VaeRecipe(steps=2, batch=4, narrow_steps=1), tasks=24, steps=3, batch=8, compiled=False)
@@ -59,6 +60,16 @@ def test_pre_training_leaves_a_pipeline_that_edits_and_goes_on_where_it_was(tmp_
     assert other.joinpath(*weights).read_bytes() == folder.joinpath(*weights).read_bytes()
     with pytest.raises(OSError, match="has no VAE; name a pipeline's folder"):
         pretrain(TINY, tmp_path / "third", vae=tmp_path)
+
+
+def test_tasks_are_tidy_before_and_after() -> None:
+    for index in range(120):
+        task = make_task("train", index)
+        assert task.edit.kind == KINDS[index % len(KINDS)]
+        for scene in (task.source, task.target, imperfect_target(task, 0.0)):
+            assert all((thing.x, thing.y) == cell_centre(thing.place) for thing in scene.things)
+            assert scene.background.phase == 0
+        assert task.source != task.target
 
 
 def test_padding_and_cropping_lose_nothing() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from PIL import Image
 
 from edit_rrm_training.editor.load import make_trainable, without_adapter
@@ -150,3 +152,28 @@ def test_an_adapter_changes_nothing_until_it_is_trained_and_can_be_taken_off() -
     wrong = PolicyRecipe(kind="flux-kontext", model="tiny", lora=LoraRecipe(targets=("nothing",)))
     with pytest.raises(ValueError, match=r"policy\.lora\.targets"):
         make_trainable(wrong, pipeline)
+
+
+# torch warns of looking for a gradient where there is none, and looks for one itself when it compiles.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_transformer_moves_as_before_and_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = make_flux()
+    transformer = pipeline.transformer
+    policy = FluxKontextPolicy(pipeline, text_tokens=16, max_pixels=96 * 96)
+    condition = policy.encode([picture(0)], [INSTRUCTIONS[0]])
+    latents = policy.noise(condition, [1])
+    before, names = policy.velocity(latents, 0.7, condition).detach(), list(transformer.state_dict())
+    # Traced as ever, and run without the C++ compiler that a machine may not have.
+    monkeypatch.setattr(
+        type(transformer),
+        "compile_repeated_blocks",
+        partialmethod(FluxTransformer2DModel.compile_repeated_blocks, backend="aot_eager"),
+    )
+    trained = make_trainable(PolicyRecipe(kind="flux-kontext", model="tiny", lora=None, compile=True), pipeline)
+    with torch.no_grad():
+        assert torch.allclose(policy.velocity(latents, 0.7, condition), before, atol=1e-5)
+    policy.velocity(latents, 0.7, condition).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in trained)
+    assert list(transformer.state_dict()) == names
+    for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
+        assert block._compiled_call_impl is not None

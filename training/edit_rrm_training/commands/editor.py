@@ -94,7 +94,7 @@ def train_nano_editor_command(
 
 
 def edit_command(
-    model: Annotated[Path, typer.Option(help="An editor's folder: OUT/editor of `train editor`.")],
+    model: Annotated[str, typer.Option(help="An editor's folder, OUT/editor of `train editor`, or nano.")],
     source: Annotated[Path, typer.Option("--source", "-s", help="The picture to edit.")],
     instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("edited.png"),
@@ -106,6 +106,10 @@ def edit_command(
 
     \b
         edit-rrm edit --model build/editor/editor -s source.png -i "make the red star blue"
+
+    \b
+    With nano-editor, which comes with the package and edits pictures of the shapes world:
+        edit-rrm edit --model nano -s source.png -i "make the red star blue"
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -128,11 +132,11 @@ def edit_command(
 
 def eval_editor_command(
     model: Annotated[
-        list[Path],
-        typer.Option(help="An editor's folder: OUT/editor, or OUT/pipeline of nano-editor. May be repeated."),
+        list[str],
+        typer.Option(help="An editor's folder, OUT/editor of `train editor`, or nano. May be repeated."),
     ],
     before: Annotated[
-        Path | None, typer.Option(help="The editor that training began with: prints what was gained, task by task.")
+        str | None, typer.Option(help="The editor that training began with: prints what was gained, task by task.")
     ] = None,
     split: Annotated[str, typer.Option(help=f"Which split: {SPLIT_NAMES}.")] = "held-out",
     n: Annotated[int, typer.Option("--n", min=1, help="How many edits.")] = 500,
@@ -146,14 +150,14 @@ def eval_editor_command(
 
     \b
     What two runs made of nano-editor, on the same tasks from the same noise:
-        edit-rrm eval editor --model runs/a/editor --model runs/b/editor --before build/nano-editor/pipeline
+        edit-rrm eval editor --model runs/a/editor --model runs/b/editor --before nano
     """
     from edit_rrm_training.editor.editor_card import EditorError
     from edit_rrm_training.editor.evaluation import gains
 
     check_split(split)
     try:
-        reports = {str(folder): _measured(folder, split, n, steps) for folder in dict.fromkeys(model)}
+        reports = {name: _measured(name, split, n, steps) for name in dict.fromkeys(model)}
         found = None if before is None else gains(_measured(before, split, n, steps), list(reports.values()))
     except (EditorError, OSError, ValueError) as error:
         fail(str(error))
@@ -174,7 +178,7 @@ def eval_editor_command(
             typer.echo(f"  {name:<11} {gain.before:.1%} -> {gain.after:.1%}: {points}")
 
 
-def _measured(model: Path, split: str, n: int, steps: int) -> EditorReport:
+def _measured(model: str, split: str, n: int, steps: int) -> EditorReport:
     from edit_rrm_training.editor.edit import load_editor
     from edit_rrm_training.editor.evaluation import evaluate_editor
 

@@ -12,16 +12,21 @@ from edit_rrm_training.editor.load import load_pipeline, policy_of
 from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.shipped import editor_path
 from edit_rrm_training.judge.devices import cpu_only
 
 
-def load_editor(folder: Path) -> EditPolicy:
+def load_editor(model: str | Path) -> EditPolicy:
     """An editor as `train editor` writes it: an adapter and its model, or a whole pipeline.
+
+    Args:
+        model: Its folder, or the name of a shipped one.
 
     Raises:
         EditorError: The folder is none.
         OSError: The model that the adapter is of is not there.
     """
+    folder = editor_path(model)
     recipe = load_editor_card(folder).policy
     device = "cpu" if cpu_only() else "cuda"
     if recipe.lora is None:

@@ -43,7 +43,7 @@ def load_editor_card(folder: Path) -> EditorCard:
         return EditorCard.model_validate_json((folder / EDITOR_FILE).read_text(encoding="utf-8"))
     except OSError:
         raise EditorError(
-            f"{folder} has no {EDITOR_FILE}; name OUT/editor of a finished `edit-rrm train editor`"
+            f"{folder} has no {EDITOR_FILE}; name OUT/editor of a finished `edit-rrm train editor`, or nano"
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

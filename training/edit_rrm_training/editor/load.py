@@ -13,6 +13,7 @@ from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
 from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
+from edit_rrm_training.editor.shipped import editor_path
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -26,8 +27,9 @@ def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
     from diffusers import FluxKontextPipeline, QwenImageEditPlusPipeline
 
     kind = FluxKontextPipeline if recipe.kind == "flux-kontext" else QwenImageEditPlusPipeline
+    model = str(editor_path(recipe.model))
     try:
-        pipeline = kind.from_pretrained(recipe.model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
+        pipeline = kind.from_pretrained(model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
     except (OSError, ValueError) as error:
         raise OSError(f"policy.model: {recipe.model} cannot be loaded as a {kind.__name__}: {error}") from error
     pipeline.to(device)
@@ -48,7 +50,7 @@ def policy_of(recipe: PolicyRecipe, pipeline: Any) -> EditPolicy:
 
 
 def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
-    """Give the transformer its adapter, or thaw it; what is trained is held in fp32.
+    """Give the transformer its adapter, or thaw it, and have it compiled; what is trained is held in fp32.
 
     Raises:
         ValueError: The adapter's targets are no layers of the transformer.
@@ -63,6 +65,8 @@ def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()
+    if recipe.compile:
+        transformer.compile_repeated_blocks()
     return trained
 
 

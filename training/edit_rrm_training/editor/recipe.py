@@ -55,6 +55,8 @@ class PolicyRecipe(_Strict):
     lora: LoraRecipe | None = LoraRecipe()
     """Null trains the whole transformer."""
     gradient_checkpointing: bool = False
+    compile: bool = False
+    """Compile the transformer's blocks (torch.compile), which makes the first step late and all others faster."""
 
 
 class SamplingRecipe(_Strict):

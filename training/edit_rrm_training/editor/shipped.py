@@ -1,4 +1,4 @@
-"""Editors that come with the package, by name: of nano-editor so far its VAE."""
+"""Editors that come with the package, by name."""
 
 from __future__ import annotations
 
