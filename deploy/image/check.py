@@ -15,6 +15,11 @@ USER = "10001:10001"
 _TRIPLE = ROOT / "helm" / "edit-rrm" / "files" / "sentinel_triple.py"
 """Posts known edits and fails if the good one does not score highest; `helm test` runs it too."""
 
+_CONFINED = (
+    *("--network=none", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp:rw,size=2g,mode=1777"),
+    *("--cap-drop=all", "--security-opt=no-new-privileges"),
+)
+"""As the chart runs it, and with no network at all."""
 _INSIDE = Path(__file__).with_name("inside.py")
 
 
@@ -68,24 +73,10 @@ def has_nothing_spare(podman: Podman, image: str, *, compilers: bool = False) ->
 
 
 @contextmanager
-def running(podman: Podman, image: str, *arguments: str, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """A container as the chart runs it, and with no network at all; its name. What it printed is shown if this fails.
-
-    Args:
-        podman: Where the image is.
-        image: Its name.
-        arguments: What comes after the image's name.
-        settings: Environment variables.
-    """
+def running(podman: Podman, image: str) -> Iterator[str]:
+    """A container of an image, confined; its name. What it printed is shown if this fails."""
     name = f"edit-rrm-check-{time.time_ns()}"
-    variables = [f"--env={key}={value}" for key, value in (settings or {}).items()]
-    podman.must(
-        *("run", "--detach", f"--name={name}", "--network=none", "--read-only", "--read-only-tmpfs=false"),
-        *("--tmpfs=/tmp:rw,size=2g,mode=1777", "--cap-drop=all", "--security-opt=no-new-privileges"),
-        *variables,
-        image,
-        *arguments,
-    )
+    podman.must("run", "--detach", f"--name={name}", *_CONFINED, image)
     try:
         yield name
     except ImageError as error:
@@ -93,6 +84,14 @@ def running(podman: Podman, image: str, *arguments: str, settings: dict[str, str
         raise ImageError(f"{error}\n{logs.stdout}{logs.stderr}") from error
     finally:
         podman.run("rm", "--force", "--time=0", name)
+
+
+def without_its_servers(podman: Podman, image: str) -> list[str]:
+    """What is wrong with how an image starts as a gateway in front of a server that is not there: it should say so."""
+    settings = ("--env=EDIT_RRM_ENGINE=openai", "--env=EDIT_RRM_BASE_URLS=http://127.0.0.1:9/v1")
+    result = podman.run("run", "--rm", *_CONFINED, *settings, image, timeout=300)
+    said = (result.stdout + result.stderr).strip()
+    return [] if result.returncode == 1 and "no server can be used: http://127.0.0.1:9/v1" in said else [said[-2000:]]
 
 
 def wait(podman: Podman, name: str, probe: str, seconds: float) -> float:

@@ -130,12 +130,12 @@ def unpacked(home: Path, store: Path) -> tuple[list[str], dict[str, str]]:
     temporary.mkdir(exist_ok=True)
     policy = {"default": [{"type": "insecureAcceptAnything"}]}  # what Debian's package installs, too
     (settings / "policy.json").write_text(json.dumps(policy), encoding="utf-8")
-    limits = [resource.getrlimit(limit)[1] for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)]
-    files, processes = (min(1_048_576, limit) if limit > 0 else 1_048_576 for limit in limits)
+    # Podman's own defaults are above what some machines let root have, and its builds may not keep all of that.
+    files = _within(resource.RLIMIT_NOFILE, 1_048_576)
+    processes = _within(resource.RLIMIT_NPROC, 32_768)
     (settings / "containers.conf").write_text(
         "[containers]\n"
         f'seccomp_profile = "{home}/usr/share/containers/seccomp.json"\n'
-        # Podman's own default is above what some machines let root have.
         f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
         '[engine]\nevents_logger = "none"\n',
         encoding="utf-8",
@@ -161,6 +161,11 @@ def unpacked(home: Path, store: Path) -> tuple[list[str], dict[str, str]]:
         f"--conmon={home / 'usr' / 'bin' / 'conmon'}",
     ]
     return command, environment
+
+
+def _within(limit: int, wanted: int) -> int:
+    allowed = resource.getrlimit(limit)[1]
+    return wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
 
 
 def _has_overlay() -> bool:

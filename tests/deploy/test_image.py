@@ -17,7 +17,7 @@ from deploy.image.pip_settings import configuration, local_paths, settings
 LISTED = """\
 global.constraint='/etc/limits.txt'
 global.find-links='/nowhere'
-global.extra-index-url='file:///nowhere/simple https://user:secret@packages.example/simple'
+global.extra-index-url='file:///nowhere/simple https://pypi.org/simple'
 :env:.find-links='{wheels}'
 :env:.timeout='180'
 """
@@ -115,14 +115,21 @@ def test_a_container_is_run_as_the_chart_runs_it_and_always_removed(tmp_path: Pa
     podman = Scripted(tmp_path, {"logs": "what the service said"})
     with (
         pytest.raises(ImageError, match="it broke\nwhat the service said"),
-        check.running(podman, "it", settings={"A": "b"}),
+        check.running(podman, "it"),
     ):
         raise ImageError("it broke")
     started, logs, removed = podman.commands
-    for flag in ("--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--env=A=b"):
+    for flag in ("--network=none", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"):
         assert flag in started
     assert logs.startswith("logs")
     assert removed.startswith("rm --force")
+
+
+def test_a_gateway_to_nowhere_says_so(tmp_path: Path) -> None:
+    sentence = "no server can be used: http://127.0.0.1:9/v1: ConnectError"
+    podman = Scripted(tmp_path, {"run": f"!echo {sentence} >&2; exit 1"})
+    assert check.without_its_servers(podman, "it") == []
+    assert check.without_its_servers(Scripted(tmp_path, {"run": "!echo Traceback; exit 1"}), "it") == ["Traceback"]
 
 
 def test_a_service_that_ends_is_not_waited_for(tmp_path: Path) -> None:
