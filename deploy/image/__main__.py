@@ -23,7 +23,8 @@ from deploy.image import bases, check
 from deploy.image.engine import ROOT, STORE, ImageError, Podman, find, say
 from deploy.image.pip_settings import lend
 
-LOAD_SECONDS = 600.0
+LOAD_SECONDS = 1200.0
+"""Longest wait for the judge; a machine that is busy with other things takes minutes."""
 
 
 def version() -> str:

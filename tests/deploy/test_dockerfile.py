@@ -107,6 +107,13 @@ def test_no_package_is_installed_unpinned_or_compiled() -> None:
         assert own or ("--constraint" in line and "--only-binary :all:" in line), line
 
 
+def test_packages_of_the_system_are_pinned_and_leave_no_lists() -> None:
+    installs = [line for lines in STAGES.values() for line in lines if "apt-get install" in line]
+    [line] = installs
+    assert re.findall(r'"(\S+?)=(\S+?)"', line) == [("libnuma1", "2.0.*")]
+    assert "rm -rf /var/lib/apt/lists/* /var/cache/apt/*" in line
+
+
 def test_the_context_is_what_the_dockerfile_copies() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
