@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.image import bases, check
-from deploy.image.engine import ROOT, STORE, ImageError, Podman, find, say
+from deploy.image.engine import ROOT, STORE, ImageError, Podman, find, own_mounts, say
 from deploy.image.pip_settings import lend
 
 LOAD_SECONDS = 1200.0
@@ -126,6 +126,7 @@ def main() -> int:
     parser.add_argument("--base", help="base of the target cpu [default: the Dockerfile's, or what stands in for it]")
     parser.add_argument("--target", choices=("cpu", "server"), action="append", help="only this one [default: both]")
     arguments = parser.parse_args()
+    own_mounts()
     targets = arguments.target or ["cpu", "server"]
     Path(STORE).mkdir(parents=True, exist_ok=True)
     try:

@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 STORE = ROOT / "build" / "image"
 """Images and containers of a fetched Podman, and what is made on the way; `make clean` removes it."""
 
+_ALONE = "EDIT_RRM_IMAGE_OWN_MOUNTS"
+
 
 class ImageError(Exception):
     """An image cannot be built or is not what it should be; the message says what to do."""
@@ -82,6 +84,20 @@ class Podman:
     def has(self, image: str) -> bool:
         """Whether the image is in the store."""
         return self.run("image", "exists", image).returncode == 0
+
+
+def own_mounts() -> None:
+    """Start this program again where its mounts are its own, for a Podman that is fetched.
+
+    However the program ends, none of them is left on the machine then, and the store can be removed.
+    """
+    unshare = shutil.which("unshare")
+    if _ALONE in os.environ or shutil.which("podman") or os.geteuid() != 0 or unshare is None:
+        return
+    # What runs and what is mounted is this program's own: of one before, nothing is left but images.
+    shutil.rmtree(STORE / "run", ignore_errors=True)
+    arguments = sys.orig_argv[1:]
+    os.execve(unshare, ["unshare", "--mount", sys.executable, *arguments], os.environ | {_ALONE: "1"})  # noqa: S606 - our own
 
 
 def find() -> Podman:
@@ -155,6 +171,7 @@ def unpacked(home: Path, store: Path) -> tuple[list[str], dict[str, str]]:
         str(home / "usr" / "bin" / "podman"),
         f"--root={store / 'storage'}",
         f"--runroot={store / 'run'}",
+        f"--tmpdir={store / 'run' / 'libpod'}",
         f"--storage-driver={'overlay' if _has_overlay() else 'vfs'}",
         "--cgroup-manager=cgroupfs",
         f"--runtime={runtime}",
