@@ -84,7 +84,8 @@ async def test_every_answer_carries_it() -> None:
     assert set(served) == {"identity", "name", "summary", "facts"}
     assert {reply.json()["identity"] for reply in replies} == {served["identity"]}
     assert [result["identity"] for result in replies[-1].json()["results"]] == [served["identity"]] * 2
-    assert f'edit_rrm_judge_info{{engine="fake",identity="{served["identity"]}"}} 1.0' in text
+    labels = f'engine="fake",identity="{served["identity"]}",model="{served["name"]}"'
+    assert f"edit_rrm_judge_info{{{labels}}} 1.0" in text
 
 
 async def test_probes_ask_the_labels_the_card_names() -> None:
