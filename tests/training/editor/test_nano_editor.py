@@ -69,6 +69,8 @@ def test_tasks_are_tidy_before_and_after() -> None:
         for scene in (task.source, task.target, imperfect_target(task, 0.0)):
             assert all((thing.x, thing.y) == cell_centre(thing.place) for thing in scene.things)
             assert scene.background.phase == 0
+            assert scene.background.kind != "photo"
+            assert scene.artefact is None
         assert task.source != task.target
 
 

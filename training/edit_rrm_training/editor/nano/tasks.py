@@ -63,7 +63,13 @@ def imperfect_target(task: Task, perfect: float) -> Scene:
         perfect: Share of perfect results, before those that a fault happened to spare.
     """
     rng = np.random.default_rng([seed_of(task.split), _STREAM + 1, task.index])
-    return task.target if rng.random() < perfect else tidy(commit(rng, task.source, task.edit).scene)
+    if rng.random() < perfect:
+        return task.target
+    while True:
+        scene = commit(rng, task.source, task.edit).scene
+        # Photographs, noise and blocks are beyond so small a VAE: learning them in vain would cost the shapes.
+        if scene.artefact is None and scene.background.kind != "photo":
+            return tidy(scene)
 
 
 def tidy(scene: Scene) -> Scene:
