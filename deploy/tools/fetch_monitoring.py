@@ -47,8 +47,18 @@ def fetch_schema() -> Path:
 
 def main() -> int:
     """Fetch everything."""
+    missing = [name for name in ("apt-get", "dpkg-deb", "npm") if shutil.which(name) is None]
+    if missing:
+        sys.stderr.write(f"needed and not here: {', '.join(missing)}; use a Debian or Ubuntu with npm\n")
+        return 1
     TOOLS.mkdir(parents=True, exist_ok=True)
-    for path in (*fetch_prometheus(), fetch_schema()):
+    try:
+        found = (*fetch_prometheus(), fetch_schema())
+    except subprocess.CalledProcessError as error:
+        hint = "; run apt-get update (as root), and try again" if error.cmd[0] == "apt-get" else ""
+        sys.stderr.write(f"{' '.join(error.cmd)} failed{hint}\n")
+        return 1
+    for path in found:
         sys.stdout.write(f"{path}\n")
     return 0
 

@@ -191,6 +191,20 @@ def test_rules_are_those_of_the_repository_and_ones_own() -> None:
     assert find(manifests, "PrometheusRule")["spec"]["groups"] == [own, *groups]
 
 
+def test_alerts_link_to_where_the_runbook_is_read() -> None:
+    url = "https://wiki.example/edit-rrm/runbook"
+    manifests = render(KEYED | {"monitoring": {"prometheusRule": {"runbook": url}}})
+    groups = find(manifests, "PrometheusRule")["spec"]["groups"]
+    links = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule]
+    assert links
+    assert all(link.startswith(f"{url}#editrrm") for link in links)
+    refused = helm(
+        "template", "judge", str(CHART), values={"monitoring": {"prometheusRule": {"runbook": "wiki#runbook"}}}
+    )
+    assert refused.returncode != 0
+    assert "runbook" in refused.stderr
+
+
 def test_dashboards_are_found_by_the_sidecar() -> None:
     found = [each for each in rendered("minimal") if "-dashboard-" in each["metadata"]["name"]]
     assert len(found) == len(list((CHART / "files" / "dashboards").glob("*.json")))
