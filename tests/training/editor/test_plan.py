@@ -45,3 +45,9 @@ def test_a_window_is_somewhere_else_every_step_and_always_inside(window: int) ->
     assert all(len(one) == window and one[0] >= 0 and one[-1] < 5 for one in found)
     assert len(found) == 5 - window + 1
     assert window_of(0, 1, steps=5, window=None) == range(5)
+
+
+def test_a_window_stays_among_the_first_steps_where_it_is_told_to() -> None:
+    found = {tuple(window_of(0, step, steps=6, window=2, within=3)) for step in range(60)}
+    assert found == {(0, 1), (1, 2)}
+    assert window_of(0, 1, steps=6, window=None, within=3) == range(3)

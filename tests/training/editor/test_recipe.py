@@ -42,6 +42,8 @@ def test_the_papers_numbers_are_the_defaults(tmp_path: Path) -> None:
         ({"groups": 5}, "multiple of updates"),
         ({"sampling": {"sampler": "ode"}}, "no density to learn from"),
         ({"sampling": {"steps": 3, "window": 4}}, "longer than"),
+        ({"sampling": {"steps": 6, "window": 3, "window_within": 2}}, "at least sampling.window"),
+        ({"sampling": {"steps": 6, "window_within": 7}}, "at most sampling.steps"),
         ({"rewards": {"url": "http://x", "min_valid": 30}}, "every group would be dropped"),
         ({"rewards": {}}, "rewards.url: Field required"),
         ({"group_size": 1}, "group_size: Input should be greater"),

@@ -41,11 +41,20 @@ def plan_step(seed: int, step: int, *, prompts: int, groups: int, group_size: in
     return tuple(found)
 
 
-def window_of(seed: int, step: int, *, steps: int, window: int | None) -> range:
-    """Steps of a trajectory that draw: all, or a window of them at a place that is drawn for every step."""
+def window_of(seed: int, step: int, *, steps: int, window: int | None, within: int | None = None) -> range:
+    """Steps of a trajectory that draw: all, or a window of them at a place that is drawn for every step.
+
+    Args:
+        seed: The run's.
+        step: From 0.
+        steps: Of a trajectory.
+        window: How many draw; all of those the window may be in where left out.
+        within: The window is among the first so many; left out, anywhere.
+    """
+    among = steps if within is None else within
     if window is None:
-        return range(steps)
-    first = int(np.random.default_rng([seed, 2, step]).integers(steps - window + 1))
+        return range(among)
+    first = int(np.random.default_rng([seed, 2, step]).integers(among - window + 1))
     return range(first, first + window)
 
 

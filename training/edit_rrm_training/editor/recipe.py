@@ -68,6 +68,9 @@ class SamplingRecipe(_Strict):
     window: Count | None = None
     """Draw, and learn, in so many steps only, at a place that is drawn anew for every step of training
     (Flow-GRPO-Fast); null for all of them."""
+    window_within: Count | None = None
+    """The window lies among the first so many steps, where a picture's contents are decided (Flow-GRPO-Fast takes the
+    first half); null for anywhere."""
     batch: Count = 24
     """Edits drawn at a time."""
 
@@ -158,6 +161,9 @@ class EditorRecipe(_Strict):
             raise ValueError(f"groups ({self.groups}) has to be a multiple of updates ({self.updates})")
         if self.sampling.window is not None and self.sampling.window > self.sampling.steps:
             raise ValueError("sampling.window is longer than sampling.steps")
+        within = self.sampling.window_within
+        if within is not None and not (self.sampling.window or 1) <= within <= self.sampling.steps:
+            raise ValueError("sampling.window_within is at least sampling.window, and at most sampling.steps")
         if self.sampling.sampler == "ode" or self.sampling.noise_level == 0.0:
             raise ValueError(
                 "rollouts without noise have no density to learn from: sampler sde or cps, noise_level > 0"

@@ -191,7 +191,9 @@ class EditorTrainer:
         )
         mine = plans[self._accelerator.process_index :: self._accelerator.num_processes]
         sampling = recipe.sampling
-        window = window_of(recipe.seed, number, steps=sampling.steps, window=sampling.window)
+        window = window_of(
+            recipe.seed, number, steps=sampling.steps, window=sampling.window, within=sampling.window_within
+        )
         pending = _Pending(number)
         for place, plan in enumerate(mine):
             self._watcher.doing("sampling", place, len(mine))
