@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from edit_rrm_client import Group, RewardClient
+from edit_rrm_client.bench.workload import picture
 from edit_rrm_client.images import encode_image
 
 
@@ -61,15 +61,8 @@ class Report:
 
 
 def pictures(count: int, side: int, seed: int = 0) -> list[Image.Image]:
-    """Images of side x side that compress about as photographs do: smooth, with noise on top."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.int16)
-        noise = rng.normal(0.0, 6.0, (side, side, 3)).astype(np.int16)
-        found.append(Image.fromarray((smooth + noise).clip(0, 255).astype(np.uint8)))
-    return found
+    """Images of side x side with the grain of photographs."""
+    return [Image.fromarray(picture(side, seed, number)) for number in range(count)]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edit_rrm_service.commands.bench import bench
 from edit_rrm_service.commands.score import score
 from edit_rrm_service.commands.terminal import Engine, Key, Model, fail, serving
 
@@ -82,6 +83,7 @@ def serve(
 
 
 app.command()(score)
+app.command()(bench)
 
 
 @app.command()

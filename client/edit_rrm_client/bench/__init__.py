@@ -1,0 +1,1 @@
+"""Load for a service, as trainers make it, and what came of it: `edit-rrm bench`."""
