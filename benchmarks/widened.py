@@ -1,0 +1,197 @@
+r"""Judges of any size that judge as the shipped one does: the cost of a large model, and nano's answers.
+
+    python -m benchmarks.widened --size 40M --out build/judges/40M
+
+Speed has to be measured at sizes where the engine decides, and on answers that end where a real judge's end; random
+weights write nonsense until they are cut off. Here the shipped judge's weights lie in a corner of wider ones, and what
+is added computes zeros, or passes through: the same verdicts, for the price of all the parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+
+NANO: Final = Path(__file__).parents[1] / "service" / "edit_rrm_service" / "judges" / "nano"
+_WIDER: Final = 4
+"""Widths are multiplied by so much. Its root is a power of 2, so that norms are rescaled without rounding in bf16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """What nano grows to, four times as wide."""
+
+    text_layers: int
+    text_hidden: int
+    """Of the feed-forward layers."""
+    vision_layers: int
+    vision_hidden: int
+
+
+SIZES: Final[dict[str, Wide]] = {
+    "40M": Wide(text_layers=5, text_hidden=1408, vision_layers=4, vision_hidden=1280),
+    "150M": Wide(text_layers=16, text_hidden=2816, vision_layers=8, vision_hidden=1536),
+}
+
+
+def widen(size: Wide, target: Path, source: Path = NANO) -> int:
+    """Write a wider checkpoint.
+
+    Args:
+        size: How large.
+        target: Its folder.
+        source: The checkpoint it judges like: a Qwen2.5-VL with tied embeddings.
+
+    Returns:
+        The number of its parameters.
+
+    Raises:
+        ValueError: The source is larger than that somewhere.
+        OSError: A folder cannot be read or written.
+    """
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    text, vision = config["text_config"], config["vision_config"]
+    if size.text_layers < text["num_hidden_layers"] or size.vision_layers < vision["depth"]:
+        raise ValueError(f"{source} has more layers than {size}")
+    if size.text_hidden < text["intermediate_size"] or size.vision_hidden < vision["intermediate_size"]:
+        raise ValueError(f"{source} has wider feed-forward layers than {size}")
+    weights = _widened(load_file(source / "model.safetensors"), config, size)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        if path.name not in ("config.json", "model.safetensors"):
+            shutil.copyfile(path, target / path.name)
+    (target / "config.json").write_text(json.dumps(_config(config, size), indent=2) + "\n", encoding="utf-8")
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    return sum(value.numel() for value in weights.values())
+
+
+def _config(config: Mapping[str, Any], size: Wide) -> dict[str, Any]:
+    text, vision = dict(config["text_config"]), dict(config["vision_config"])
+    for name in ("hidden_size", "num_attention_heads", "num_key_value_heads"):
+        text[name] *= _WIDER
+    text |= {
+        "num_hidden_layers": size.text_layers,
+        "intermediate_size": size.text_hidden,
+        "layer_types": ["full_attention"] * size.text_layers,
+        # A mean over four times as many numbers, three quarters of which are zero.
+        "rms_norm_eps": text["rms_norm_eps"] / _WIDER,
+    }
+    for name in ("hidden_size", "num_heads", "out_hidden_size"):
+        vision[name] *= _WIDER
+    vision |= {
+        "depth": size.vision_layers,
+        "intermediate_size": size.vision_hidden,
+        "fullatt_block_indexes": list(range(size.vision_layers)),
+    }
+    return {**config, "text_config": text, "vision_config": vision}
+
+
+def _widened(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], size: Wide) -> dict[str, torch.Tensor]:
+    text, vision = config["text_config"], config["vision_config"]
+    wide_text, wide_vision = _WIDER * text["hidden_size"], _WIDER * vision["hidden_size"]
+    keys = _WIDER * weights["model.layers.0.self_attn.k_proj.weight"].shape[0]
+    shapes = {
+        "self_attn.q_proj.weight": (wide_text, wide_text),
+        "self_attn.q_proj.bias": (wide_text,),
+        "self_attn.k_proj.weight": (keys, wide_text),
+        "self_attn.k_proj.bias": (keys,),
+        "self_attn.v_proj.weight": (keys, wide_text),
+        "self_attn.v_proj.bias": (keys,),
+        "self_attn.o_proj.weight": (wide_text, wide_text),
+        "mlp.gate_proj.weight": (size.text_hidden, wide_text),
+        "mlp.up_proj.weight": (size.text_hidden, wide_text),
+        "mlp.down_proj.weight": (wide_text, size.text_hidden),
+    }
+    found = {
+        "model.embed_tokens.weight": _padded(weights["model.embed_tokens.weight"], (text["vocab_size"], wide_text)),
+        "model.norm.weight": _norm(weights["model.norm.weight"]),
+    }
+    for number in range(size.text_layers):
+        layer = f"model.layers.{number}."
+        for name in ("input_layernorm.weight", "post_attention_layernorm.weight"):
+            # A layer that is added has the norms of the first; what it computes from them is zero.
+            found[layer + name] = _norm(weights.get(layer + name, weights[f"model.layers.0.{name}"]))
+        for name, shape in shapes.items():
+            found[layer + name] = _padded(weights.get(layer + name), shape)
+    return found | _vision(weights, vision, size, wide_vision, wide_text)
+
+
+def _vision(
+    weights: Mapping[str, torch.Tensor], vision: Mapping[str, Any], size: Wide, width: int, out: int
+) -> dict[str, torch.Tensor]:
+    narrow, merged = vision["hidden_size"], vision["spatial_merge_size"] ** 2
+    patch = weights["visual.patch_embed.proj.weight"]
+    found = {
+        "visual.patch_embed.proj.weight": _padded(patch, (width, *patch.shape[1:])),
+        "visual.merger.ln_q.weight": _norm(weights["visual.merger.ln_q.weight"]),
+        # Its input is several patches side by side, each of which has grown.
+        "visual.merger.mlp.0.weight": _padded(
+            _apart(weights["visual.merger.mlp.0.weight"], merged, narrow, width), (merged * width, merged * width)
+        ),
+        "visual.merger.mlp.0.bias": _padded(weights["visual.merger.mlp.0.bias"], (merged * width,)),
+        "visual.merger.mlp.2.weight": _padded(weights["visual.merger.mlp.2.weight"], (out, merged * width)),
+        "visual.merger.mlp.2.bias": _padded(weights["visual.merger.mlp.2.bias"], (out,)),
+    }
+    shapes = {
+        "attn.proj.weight": (width, width),
+        "attn.proj.bias": (width,),
+        "mlp.gate_proj.weight": (size.vision_hidden, width),
+        "mlp.gate_proj.bias": (size.vision_hidden,),
+        "mlp.up_proj.weight": (size.vision_hidden, width),
+        "mlp.up_proj.bias": (size.vision_hidden,),
+        "mlp.down_proj.weight": (width, size.vision_hidden),
+        "mlp.down_proj.bias": (width,),
+    }
+    for number in range(size.vision_layers):
+        block = f"visual.blocks.{number}."
+        for name in ("norm1.weight", "norm2.weight"):
+            found[block + name] = _norm(weights.get(block + name, weights[f"visual.blocks.0.{name}"]))
+        for name, shape in shapes.items():
+            found[block + name] = _padded(weights.get(block + name), shape)
+        joint, bias = weights.get(f"{block}attn.qkv.weight"), weights.get(f"{block}attn.qkv.bias")
+        parts = [None] * 3 if joint is None else list(joint.chunk(3))
+        biases = [None] * 3 if bias is None else list(bias.chunk(3))
+        found[f"{block}attn.qkv.weight"] = torch.cat([_padded(part, (width, width)) for part in parts])
+        found[f"{block}attn.qkv.bias"] = torch.cat([_padded(part, (width,)) for part in biases])
+    return found
+
+
+def _padded(weight: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tensor:
+    """A weight in the first corner of a larger one of zeros; nothing but zeros where there is none."""
+    found = torch.zeros(shape, dtype=torch.bfloat16)
+    if weight is not None:
+        found[tuple(slice(length) for length in weight.shape)] = weight
+    return found
+
+
+def _norm(weight: torch.Tensor) -> torch.Tensor:
+    """An RMS norm's weight: a mean square over more zeros is smaller, and what is divided by its root larger."""
+    return _padded(weight / _WIDER**0.5, (_WIDER * len(weight),))
+
+
+def _apart(weight: torch.Tensor, pieces: int, narrow: int, wide: int) -> torch.Tensor:
+    """Columns of several pieces, moved to where each piece's lie when it is wider."""
+    found = torch.zeros(len(weight), pieces, wide, dtype=weight.dtype)
+    found[:, :, :narrow] = weight.view(len(weight), pieces, narrow)
+    return found.view(len(weight), pieces * wide)
+
+
+def main() -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=sorted(SIZES), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="The checkpoint's folder.")
+    arguments = parser.parse_args()
+    print(f"{arguments.out}: {widen(SIZES[arguments.size], arguments.out) / 1e6:.1f}M parameters")
+
+
+if __name__ == "__main__":
+    main()
