@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.machine import machine
 from edit_rrm_client import Group, RewardClient
 from edit_rrm_client.bench.workload import picture
 from edit_rrm_client.images import encode_image
@@ -128,7 +128,7 @@ def measure(*, side: int, groups: int, edits: int, runs: int) -> Report:
         from_files=spreads[from_files],
         difference=round(spreads[from_images].median - spreads[encoding].median, 3),
         wall_from_files=_spread(wall),
-        machine=f"{platform.machine()}, Python {platform.python_version()}",
+        machine=machine(),
     )
 
 

@@ -1,0 +1,148 @@
+"""`vllm serve` and the OpenAI client, as a careful user would have edits judged without this service.
+
+The server gets the flags that ours gives its engine, prefix caching and small blocks included, and the prompts are the
+judge's own. Images go as data URLs of the files there are, with a content hash that spares vLLM hashing pixels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI
+
+from benchmarks.speed.contender import Judging, Setting, is_judgement, parts, requests
+from edit_rrm.prompts import RenderedPrompt
+from edit_rrm.verdicts import Mode
+from edit_rrm_client import Group
+from edit_rrm_service.engines import vllm_setup
+from edit_rrm_service.engines.options import EngineOptions
+
+_READY_S = 600.0
+_TIMEOUT_S = 600.0
+_TOP = 20
+"""Log-probabilities that the API returns at most."""
+
+
+@contextmanager
+def as_the_judge_asks(setting: Setting) -> Iterator[Judging]:
+    """One request for every edit (think) or for every principle (probe), in the judge's own order of parts."""
+    with _asking(setting, question_first=False) as judge:
+        yield judge
+
+
+@contextmanager
+def question_first(setting: Setting) -> Iterator[Judging]:
+    """One request for every principle, with the question before the images: the common prompt."""
+    with _asking(setting, question_first=True) as judge:
+        yield judge
+
+
+@contextmanager
+def _asking(setting: Setting, *, question_first: bool) -> Iterator[Judging]:
+    with _server(setting) as url:
+        yield lambda groups: asyncio.run(_judged(url, setting, groups, question_first))
+
+
+async def _judged(url: str, setting: Setting, groups: Sequence[Group], question_first: bool) -> int:
+    """Groups, as many at a time as all contenders have; all requests of a group at once."""
+    room = asyncio.Semaphore(setting.in_flight)
+    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", timeout=_TIMEOUT_S, max_retries=0) as client:
+
+        async def one(group: Group) -> int:
+            async with room:
+                asked = list(requests(setting, group))
+                made = [_messages(prompt, group.source, edit, question_first) for _, prompt, edit in asked]
+                answers = await asyncio.gather(*(_asked(client, setting, chat) for chat in made))
+            read = [_is_read(setting, answer, group) for answer in answers]
+            edits = {number for number, _, _ in asked}
+            return sum(all(ok for (at, _, _), ok in zip(asked, read, strict=True) if at == number) for number in edits)
+
+        return sum(await asyncio.gather(*(one(group) for group in groups)))
+
+
+def _messages(prompt: RenderedPrompt, source: Any, edited: bytes, question_first: bool) -> list[Any]:
+    content = [
+        {"type": "text", "text": part} if isinstance(part, str) else _picture(part)
+        for part in parts(prompt, source, edited)
+    ]
+    if question_first:
+        content.sort(key=lambda part: part["type"] != "text")
+    return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
+
+
+def _picture(data: bytes) -> dict[str, Any]:
+    url = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    return {"type": "image_url", "image_url": {"url": url}, "uuid": hashlib.sha256(data).hexdigest()}
+
+
+async def _asked(client: AsyncOpenAI, setting: Setting, chat: list[Any]) -> Any:
+    limit = setting.card.sampling.think_max_tokens if setting.mode is Mode.THINK else 1
+    probe: dict[str, Any] = {"logprobs": True, "top_logprobs": _TOP} if setting.mode is Mode.PROBE else {}
+    return await client.chat.completions.create(
+        model=str(setting.judge),
+        messages=chat,
+        max_completion_tokens=limit,
+        temperature=0.0,
+        extra_body={"repetition_penalty": 1.0},
+        **probe,
+    )
+
+
+def _is_read(setting: Setting, answer: Any, group: Group) -> bool:
+    choice = answer.choices[0]
+    if setting.mode is Mode.THINK:
+        return choice.finish_reason == "stop" and is_judgement(choice.message.content or "", group)
+    return bool(choice.logprobs.content[0].top_logprobs)
+
+
+@contextmanager
+def _server(setting: Setting) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    arguments = vllm_setup.engine_arguments(setting.judge, setting.card, EngineOptions(), on_cpu=True)
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(setting.judge), "--port", str(port)]
+    command += [piece for name, value in arguments.items() if name != "model" for piece in _flag(name, value)]
+    environment = {**os.environ, **vllm_setup.start_environment(on_cpu=True)}
+    with (setting.logs / f"vllm-serve-{port}.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 - our own interpreter
+        try:
+            _wait(url, process, output.name)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=60.0)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: str) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"vllm serve ended with {process.returncode}; {log} says why")
+        try:
+            if httpx2.get(f"{url}/health", timeout=5.0).is_success:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(f"vllm serve was not ready within {_READY_S:.0f} s; {log} says why")
