@@ -114,7 +114,9 @@ def _server(setting: Setting) -> Iterator[str]:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     arguments = vllm_setup.engine_arguments(setting.judge, setting.card, EngineOptions(), on_cpu=True)
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(setting.judge), "--port", str(port)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(setting.judge)]
+    # What `vllm serve` runs; the CPU build has no package metadata of the name that its command asks for.
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     command += [piece for name, value in arguments.items() if name != "model" for piece in _flag(name, value)]
     environment = {**os.environ, **vllm_setup.start_environment(on_cpu=True)}
     with (setting.logs / f"vllm-serve-{port}.log").open("wb") as output:
