@@ -1,0 +1,200 @@
+r"""What the service costs around a judge that costs nothing, and beside the pattern that the field copies.
+
+    python -m benchmarks.overhead --out benchmarks/results/overhead.json
+
+Two figures over one judge of fixed latency (`null_engine.py`): how much longer a single pair of 512 px takes than
+decoding it and judging it, and how many rewards a second groups of 24 get from 16 callers at once, beside Flask with
+one synchronous worker, pickles and JPEG (`speed/flask_pickle_server.py`), in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from PIL import Image
+
+from benchmarks.machine import machine
+from benchmarks.null_engine import PRINCIPLES
+from benchmarks.speed.rounds import Spread, compared
+from edit_rrm.verdicts import Mode
+from edit_rrm_client import Group, RewardClient
+from edit_rrm_client.bench.workload import Workload, prepared
+
+_READY_S = 60.0
+_QUALITY = 75
+"""JPEG's, as PIL has it where nobody says."""
+
+
+def single(seconds: float, *, pairs: int, side: int) -> dict[str, Spread]:
+    """Milliseconds of one pair at a time: the request, and decoding its two images alone.
+
+    Args:
+        seconds: That the judge takes.
+        pairs: How many, after as many that are not counted.
+        side: Of the square images, pixels.
+    """
+    groups = prepared(Workload(1, side, principles=len(PRINCIPLES)), 2 * pairs)
+    asked, decoded = [], []
+    with _null_service(seconds) as url, RewardClient(url) as client:
+        for group in groups:
+            asked.append(_timed(partial(_reward, client, group)))
+            decoded.append(_timed(partial(_decode, group)))
+    beyond = [one - other - 1e3 * seconds for one, other in zip(asked[pairs:], decoded[pairs:], strict=True)]
+    return {
+        "request_ms": Spread.of(asked[pairs:]),
+        "decoding_ms": Spread.of(decoded[pairs:]),
+        "beyond_decoding_and_judging_ms": Spread.of(beyond),
+    }
+
+
+def callers(seconds: float, *, at_once: int, size: int, side: int, rounds: int) -> dict[str, Any]:
+    """Rewards a second of groups from many callers at once, and beside Flask."""
+    made = prepared(Workload(size, side, principles=len(PRINCIPLES)), at_once * (rounds + 1))
+    as_jpeg = [_jpegs(group) for group in made]
+    found = []
+    with _null_service(seconds) as url, _flask(seconds) as pattern, RewardClient(url, max_in_flight=at_once) as client:
+        for number in range(rounds + 1):
+            some = slice(number * at_once, (number + 1) * at_once)
+            ours = _timed(partial(_judged, client, made[some], at_once))
+            theirs = _timed(partial(_posted, pattern, as_jpeg[some], at_once))
+            if number > 0:
+                edits = at_once * size
+                found.append({"edit-rrm": 1e3 * edits / ours, "flask-pickle": 1e3 * edits / theirs})
+    return {**asdict(compared(found)), "rounds": found}
+
+
+def _reward(client: RewardClient, group: Group) -> None:
+    client.reward(group.instruction, group.source, group.edited[0], principles=group.principles, mode=Mode.THINK)
+
+
+def _decode(group: Group) -> None:
+    for data in (group.source, *group.edited):
+        _decoded(data)
+
+
+def _judged(client: RewardClient, groups: Sequence[Group], at_once: int) -> None:
+    results = client.score_groups(groups, in_flight=at_once)
+    if not all(result.mask.all() for result in results):
+        raise RuntimeError("the service scored less than all of them")
+
+
+def _posted(url: str, bodies: Sequence[bytes], at_once: int) -> None:
+    with httpx2.Client(timeout=120.0) as http, ThreadPoolExecutor(at_once) as pool:
+        for reply in pool.map(lambda body: http.post(url, content=body), bodies):
+            reply.raise_for_status()
+
+
+def _jpegs(group: Group) -> bytes:
+    files = []
+    for data in (group.source, *group.edited):
+        buffer = io.BytesIO()
+        _decoded(data).save(buffer, "JPEG", quality=_QUALITY)
+        files.append(buffer.getvalue())
+    return pickle.dumps({"source": files[0], "images": files[1:], "prompt": group.instruction})
+
+
+def _decoded(data: object) -> Image.Image:
+    assert isinstance(data, bytes)
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - began)
+
+
+@contextmanager
+def _null_service(seconds: float) -> Iterator[str]:
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.null_engine", "--port", str(port), "--seconds", str(seconds)]
+    with _running(command, f"http://127.0.0.1:{port}", "/readyz", {}) as url:
+        yield url
+
+
+@contextmanager
+def _flask(seconds: float) -> Iterator[str]:
+    port = _free_port()
+    command = [sys.executable, "-m", "gunicorn", "benchmarks.speed.flask_pickle_server:app"]
+    command += ["--workers", "1", "--bind", f"127.0.0.1:{port}", "--timeout", "120", "--log-level", "warning"]
+    with _running(command, f"http://127.0.0.1:{port}", "/", {"NULL_SECONDS": str(seconds)}) as url:
+        yield url
+
+
+@contextmanager
+def _running(command: list[str], url: str, path: str, more: dict[str, str]) -> Iterator[str]:
+    """A server, from when it answers anything but an error of its own."""
+    process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+    try:
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            try:
+                if httpx2.get(url + path, timeout=5.0).status_code < 500:
+                    break
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.1)
+        else:
+            raise RuntimeError(f"{' '.join(command[1:4])} did not answer within {_READY_S:.0f} s")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30.0)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def main() -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=0.5, help="That the judge takes for a group, or a pair.")
+    parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--at-once", type=int, default=16, help="Callers, each with a group.")
+    parser.add_argument("--size", type=int, default=24, help="Edits of a group.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    one = single(0.0, pairs=arguments.pairs, side=arguments.side)
+    many = callers(
+        arguments.seconds,
+        at_once=arguments.at_once,
+        size=arguments.size,
+        side=arguments.side,
+        rounds=arguments.rounds,
+    )
+    found = {
+        "command": f"python -m benchmarks.overhead {' '.join(sys.argv[1:])}".strip(),
+        "machine": machine(),
+        "single": {name: asdict(spread) for name, spread in one.items()},
+        "callers": {"judge_s": arguments.seconds, "callers": arguments.at_once, "edits": arguments.size, **many},
+    }
+    text = json.dumps(found, indent=2)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
