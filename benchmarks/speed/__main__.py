@@ -21,6 +21,7 @@ from benchmarks.speed.contender import Contender, Judging, Setting
 from benchmarks.speed.offline import offline
 from benchmarks.speed.ours import edit_rrm_serve
 from benchmarks.speed.rounds import Comparison, compared
+from benchmarks.speed.transformers_batches import transformers_batches
 from benchmarks.speed.vllm_serve import as_the_judge_asks, question_first
 from benchmarks.widened import NANO
 from edit_rrm.verdicts import Mode
@@ -32,6 +33,7 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
     "vllm-serve": as_the_judge_asks,
     "vllm-serve, question first": question_first,
     "offline": offline,
+    "transformers": transformers_batches,
 }
 
 
