@@ -42,6 +42,18 @@ def test_steps_follow_each_other_and_have_the_means_that_they_say() -> None:
         assert 0.2 < noise.std().item() < 2.5
 
 
+def test_edits_that_begin_alike_differ_by_what_is_drawn_on_the_way_alone() -> None:
+    policy = ToyPolicy()
+    condition = policy.encode([SOURCE] * 4, ["make it blue"] * 4)
+    seeds, steps = [7, 8, 9, 10], trajectory(policy.times(4, condition), "cps", 0.8)
+    own, alike = roll_out(policy, condition, steps, seeds), roll_out(policy, condition, steps, seeds, [7] * 4)
+    assert all(torch.equal(alike.drawn[0].before[0], before) for before in alike.drawn[0].before)
+    assert len({after.numpy().tobytes() for after in alike.drawn[0].after}) == 4
+    assert torch.equal(alike.drawn[0].after[0], own.drawn[0].after[0])
+    quiet = trajectory(policy.times(4, condition), "ode", 0.0)
+    assert len({picture.tobytes() for picture in roll_out(policy, condition, quiet, seeds, [7] * 4).pictures}) == 1
+
+
 def test_seeds_of_different_parts_are_unrelated() -> None:
     seeds = {seed_of(run, step, sample) for run in range(4) for step in range(8) for sample in range(8)}
     assert len(seeds) == 256

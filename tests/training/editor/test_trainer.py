@@ -50,6 +50,17 @@ def test_a_run_learns_and_says_how_it_goes(tmp_path: Path) -> None:
     assert {(group.instruction, group.source) for group in trained} == {(one.instruction, one.file) for one in PROMPTS}
 
 
+def test_a_groups_edits_may_begin_alike(tmp_path: Path) -> None:
+    spreads = []
+    for same in (False, True):
+        # Nearly no noise on the way: edits that begin alike end nearly alike.
+        sampling = {"steps": 4, "noise_level": 1e-3, "same_start": same}
+        notes = Notes()
+        toy_run(tmp_path / str(same), BlueJudge(), notes, steps=1, sampling=sampling).run()
+        spreads.append(notes.steps[0]["group_spread"])
+    assert spreads[1] < 0.1 * spreads[0]
+
+
 @pytest.mark.parametrize("staleness", [0, 1])
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, staleness: int) -> None:
     rewards = {"url": "http://toy", "staleness": staleness}

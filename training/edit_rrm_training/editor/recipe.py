@@ -71,6 +71,9 @@ class SamplingRecipe(_Strict):
     window_within: Count | None = None
     """The window lies among the first so many steps, where a picture's contents are decided (Flow-GRPO-Fast takes the
     first half); null for anywhere."""
+    same_start: bool = False
+    """A group's edits begin with the same noise, so that they differ by what was drawn on the way alone: by what is
+    learnt from (DanceGRPO)."""
     batch: Count = 24
     """Edits drawn at a time."""
 

@@ -27,7 +27,13 @@ class Rollouts:
 
 
 @torch.no_grad()
-def roll_out(policy: EditPolicy, condition: Condition, steps: Sequence[Step], seeds: Sequence[int]) -> Rollouts:
+def roll_out(
+    policy: EditPolicy,
+    condition: Condition,
+    steps: Sequence[Step],
+    seeds: Sequence[int],
+    starts: Sequence[int] | None = None,
+) -> Rollouts:
     """Draw edits.
 
     Args:
@@ -36,8 +42,9 @@ def roll_out(policy: EditPolicy, condition: Condition, steps: Sequence[Step], se
         steps: From noise to a picture; see `sde.trajectory`.
         seeds: Of each edit's noise, all of it: an edit does not depend on what it is batched with, as far as the
             model's arithmetic allows.
+        starts: Of the noise that edits begin with, where it is not to be their own.
     """
-    latents = policy.noise(condition, seeds)
+    latents = policy.noise(condition, seeds if starts is None else starts)
     drawn: dict[int, Drawn] = {}
     for number, step in enumerate(steps):
         mean = mean_of(step, latents, policy.velocity(latents, step.start, condition))

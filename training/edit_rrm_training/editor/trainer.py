@@ -205,8 +205,9 @@ class EditorTrainer:
             parts = []
             for first in range(0, recipe.group_size, sampling.batch):
                 seeds = plan.seeds[first : first + sampling.batch]
+                starts = [plan.seeds[0]] * len(seeds) if sampling.same_start else None
                 with self._accelerator.autocast():
-                    parts.append(roll_out(self._policy, condition.take([0] * len(seeds)), steps, seeds))
+                    parts.append(roll_out(self._policy, condition.take([0] * len(seeds)), steps, seeds, starts))
             rollouts = joined(parts)
             pending.rollouts.append(rollouts)
             pending.under_way.append(self._scorer.submit(prompt, rollouts.pictures))
