@@ -31,7 +31,9 @@ def _made(setting: Setting) -> Judging:
     vllm_setup.prepare_process()
     from vllm import LLM, SamplingParams
 
-    llm = LLM(**vllm_setup.engine_arguments(setting.judge, setting.card, EngineOptions(), on_cpu=True))
+    arguments = vllm_setup.engine_arguments(setting.judge, setting.card, EngineOptions(), on_cpu=True)
+    arguments.pop("enable_log_requests")  # of servers alone
+    llm = LLM(**arguments)
     renderer = ChatRenderer(setting.judge)
     limit = setting.card.sampling.think_max_tokens if setting.mode is Mode.THINK else 1
     probe: dict[str, Any] = {} if setting.mode is Mode.THINK else {"logprobs": 20}
