@@ -31,7 +31,7 @@ from edit_rrm_client.bench.workload import Workload, prepared
 CONTENDERS: Final[Mapping[str, Contender]] = {
     "edit-rrm": edit_rrm_serve,
     "vllm-serve": as_the_judge_asks,
-    "vllm-serve, question first": question_first,
+    "vllm-serve-question-first": question_first,
     "offline": offline,
     "transformers": transformers_batches,
 }
