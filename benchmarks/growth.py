@@ -82,9 +82,9 @@ def measure(judge: Path, mode: Mode, repetitions: int) -> dict[str, Any]:
     ):
         service, engine = _processes()
         for turn in range(repetitions + 1):
-            for what, value, point in _points():
+            for what, value, point in points(turn):
                 print(f"turn {turn} of {repetitions}: {value} {what}", file=sys.stderr, flush=True)
-                sample = _sample(client, point, mode, turn, service, engine)
+                sample = _sample(client, point, mode, service, engine)
                 if turn > 0:
                     samples.setdefault((what, value), []).append(sample)
         peak = {"service": _peak_mib(service), "engine": _peak_mib(engine)}
@@ -96,27 +96,26 @@ def measure(judge: Path, mode: Mode, repetitions: int) -> dict[str, Any]:
     return {"growth": found, "exponents": {what: exponent(found[what]) for what in POINTS}, "peak_mib": peak}
 
 
-def exponent(points: Mapping[int, Mapping[str, Any]]) -> float:
+def exponent(samples: Mapping[int, Mapping[str, Any]]) -> float:
     """The power of what is varied that the time of one reward grows with, by least squares in logarithms.
 
     0 is a cost that stays the same, 1 one that doubles when what is varied does; below 0 it falls.
     """
-    values = np.log(np.array(list(points), float))
-    seconds = -np.log([point["rewards_per_s"]["median"] for point in points.values()])
+    values = np.log(np.array(list(samples), float))
+    seconds = -np.log([point["rewards_per_s"]["median"] for point in samples.values()])
     slope: float = np.polyfit(values, seconds, 1)[0]
     return float(slope)
 
 
-def _points() -> Iterator[tuple[str, int, Point]]:
-    for what, points in POINTS.items():
-        for value, point in points.items():
-            yield what, value, point
+def points(turn: int) -> Iterator[tuple[str, int, Point]]:
+    """Every load of a turn, each of its own seed: the same groups again would be answered from the service's cache."""
+    named = [(what, value, point) for what, several in POINTS.items() for value, point in several.items()]
+    for place, (what, value, point) in enumerate(named):
+        yield what, value, replace(point, workload=replace(point.workload, seed=turn * len(named) + place))
 
 
-def _sample(
-    client: RewardClient, point: Point, mode: Mode, turn: int, service: psutil.Process, engine: psutil.Process
-) -> Sample:
-    groups = prepared(replace(point.workload, seed=turn), point.groups)
+def _sample(client: RewardClient, point: Point, mode: Mode, service: psutil.Process, engine: psutil.Process) -> Sample:
+    groups = prepared(point.workload, point.groups)
     before = _cpu_s(service), _cpu_s(engine)
     began = time.monotonic()
     results = client.score_groups(groups, mode=mode, in_flight=point.in_flight)
