@@ -3,7 +3,7 @@ r"""Whether a judge orders a group's rollouts as the oracle of pixels does: what
     edit-rrm serve --port 8017 &
     python -m benchmarks.rollout_agreement --url http://127.0.0.1:8017 --sampler cps --modes think,probe
 
-Prompts are training prompts that no run of GRPO begins with; rollouts are drawn as training draws them.
+Prompts are of the training split, beyond those that GRPO trains on; rollouts are drawn as training draws them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from edit_rrm_training.editor.prompts import ShapesPrompts
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.sde import SamplerName, trajectory
 
-_FIRST = 500_000
-"""Index of the first prompt: GRPO takes training prompts from the first million in an order of its own."""
+_FIRST = 1_000_000
+"""Index of the first prompt: GRPO takes its own from the million before, in an order of its own."""
 _STREAM = 7
 _QUESTIONS = ("success", "done", "kept")
 
