@@ -24,6 +24,7 @@ from benchmarks.speed.rounds import Comparison, compared
 from benchmarks.speed.transformers_batches import transformers_batches
 from benchmarks.speed.vllm_serve import as_the_judge_asks, question_first
 from benchmarks.widened import NANO
+from edit_rrm.card import load_card
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
 from edit_rrm_client.bench.workload import Workload, prepared
@@ -96,7 +97,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="A JSON file for what was found.")
     arguments = parser.parse_args()
     arguments.logs.mkdir(parents=True, exist_ok=True)
-    setting = Setting(arguments.judge, Mode(arguments.mode), arguments.in_flight, arguments.logs)
+    card = load_card(arguments.judge)
+    if card is None:
+        parser.error(f"{arguments.judge} has no judge card (edit_rrm.json)")
+    setting = Setting(arguments.judge, card, Mode(arguments.mode), arguments.in_flight, arguments.logs)
     workload = Workload(arguments.size, arguments.side, principles=arguments.principles)
     names = arguments.contenders.split(",")
     if unknown := sorted(set(names) - set(CONTENDERS)):

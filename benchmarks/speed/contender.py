@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from edit_rrm.card import JudgeCard, load_card
+from edit_rrm.card import JudgeCard
 from edit_rrm.grammar import Failure, parse_judgement
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, load_prompt_set
 from edit_rrm.verdicts import Mode
@@ -33,20 +33,14 @@ class Setting:
     """What all contenders have in common."""
 
     judge: Path
-    """Checkpoint folder, with its card."""
+    """Checkpoint folder."""
+    card: JudgeCard
+    """The checkpoint's, read once: contenders ask it for every prompt."""
     mode: Mode
     in_flight: int
     """Groups that callers have under way at a time."""
     logs: Path
     """Folder for what servers say."""
-
-    @property
-    def card(self) -> JudgeCard:
-        """The judge's."""
-        card = load_card(self.judge)
-        if card is None:
-            raise OSError(f"{self.judge} has no edit_rrm.json")
-        return card
 
     @property
     def prompts(self) -> PromptSet:

@@ -63,7 +63,10 @@ async def _judged(url: str, setting: Setting, groups: Sequence[Group], question_
         async def one(group: Group) -> int:
             async with room:
                 asked = list(requests(setting, group))
-                made = [_messages(prompt, group.source, edit, question_first) for _, prompt, edit in asked]
+                # Each file once: a careful user does not encode an image anew for every principle.
+                pictures = {data: _picture(data) for data in (group.source, *group.edited) if isinstance(data, bytes)}
+                source = pictures[group.source] if isinstance(group.source, bytes) else None
+                made = [_messages(prompt, source, pictures[edit], question_first) for _, prompt, edit in asked]
                 answers = await asyncio.gather(*(_asked(client, setting, chat) for chat in made))
             read = [_is_read(setting, answer, group) for answer in answers]
             edits = {number for number, _, _ in asked}
@@ -72,10 +75,9 @@ async def _judged(url: str, setting: Setting, groups: Sequence[Group], question_
         return sum(await asyncio.gather(*(one(group) for group in groups)))
 
 
-def _messages(prompt: RenderedPrompt, source: Any, edited: bytes, question_first: bool) -> list[Any]:
+def _messages(prompt: RenderedPrompt, source: Any, edited: Any, question_first: bool) -> list[Any]:
     content = [
-        {"type": "text", "text": part} if isinstance(part, str) else _picture(part)
-        for part in parts(prompt, source, edited)
+        {"type": "text", "text": part} if isinstance(part, str) else part for part in parts(prompt, source, edited)
     ]
     if question_first:
         content.sort(key=lambda part: part["type"] != "text")
