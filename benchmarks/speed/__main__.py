@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -73,12 +72,10 @@ def measure(
 
 def _rate(name: str, judge: Judging, groups: Sequence[Group]) -> float:
     edits = sum(len(group.edited) for group in groups)
-    began = time.monotonic()
-    scored = judge(groups)
-    seconds = time.monotonic() - began
-    if scored != edits:
-        raise RuntimeError(f"{name} scored {scored} of {edits} edits: rates would not compare")
-    return edits / seconds
+    found = judge(groups)
+    if found.scored != edits:
+        raise RuntimeError(f"{name} scored {found.scored} of {edits} edits: rates would not compare")
+    return edits / found.seconds
 
 
 def main() -> None:

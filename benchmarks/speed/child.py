@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.speed.contender import Judging, Setting
+from benchmarks.speed.contender import Judged, Judging, Setting
 from edit_rrm_client import Group
 
 _STOP_WITHIN_S = 60.0
@@ -30,9 +30,10 @@ def in_a_process(make: Callable[[Setting], Judging], setting: Setting) -> Iterat
     process.start()
     there.close()
 
-    def judge(groups: Sequence[Group]) -> int:
+    def judge(groups: Sequence[Group]) -> Judged:
         here.send(list(groups))
-        return int(_received(here, make))
+        found: Judged = _received(here, make)
+        return found
 
     try:
         _received(here, make)

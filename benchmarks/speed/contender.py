@@ -17,8 +17,19 @@ from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt, load_prompt_s
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
 
-Judging = Callable[[Sequence[Group]], int]
-"""Has groups judged, and returns how many of their edits were scored."""
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of some groups."""
+
+    scored: int
+    """Edits that were."""
+    seconds: float
+    """From files to scores; of engines without a server, from decoded images and tokens on."""
+
+
+Judging = Callable[[Sequence[Group]], Judged]
+"""Has groups judged."""
 
 
 class Contender(Protocol):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.speed.child import in_a_process
-from benchmarks.speed.contender import Judging, Setting, is_judgement
+from benchmarks.speed.contender import Judged, Judging, Setting, is_judgement
 from benchmarks.speed.engine_prompts import engine_prompts
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
@@ -39,15 +40,18 @@ def _made(setting: Setting) -> Judging:
     probe: dict[str, Any] = {} if setting.mode is Mode.THINK else {"logprobs": 20}
     parameters = SamplingParams(max_tokens=limit, temperature=0.0, **probe)
 
-    def judge(groups: Sequence[Group]) -> int:
+    def judge(groups: Sequence[Group]) -> Judged:
         asked = engine_prompts(setting, groups)
-        found = llm.generate([_request(renderer, prompt) for _, prompt in asked], parameters, use_tqdm=False)
+        made = [_request(renderer, prompt) for _, prompt in asked]
+        began = time.monotonic()
+        found = llm.generate(made, parameters, use_tqdm=False)
+        seconds = time.monotonic() - began
         unread = {
             place
             for (place, _), output in zip(asked, found, strict=True)
             if not _is_read(setting, output.outputs[0], groups[place[0]])
         }
-        return len({place for place, _ in asked} - unread)
+        return Judged(len({place for place, _ in asked} - unread), seconds)
 
     return judge
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.speed.contender import Judging, Setting
+from benchmarks.speed.contender import Judged, Judging, Setting
 from edit_rrm_client import Group, RewardClient
 from edit_rrm_client.local import local_service
 
@@ -21,8 +22,10 @@ def edit_rrm_serve(setting: Setting) -> Iterator[Judging]:
         RewardClient(url, timeout=_TIMEOUT_S, max_in_flight=setting.in_flight) as client,
     ):
 
-        def judge(groups: Sequence[Group]) -> int:
+        def judge(groups: Sequence[Group]) -> Judged:
+            began = time.monotonic()
             results = client.score_groups(groups, mode=setting.mode)
-            return sum(int(result.mask.sum()) for result in results)
+            seconds = time.monotonic() - began
+            return Judged(sum(int(result.mask.sum()) for result in results), seconds)
 
         yield judge

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from benchmarks.speed.child import in_a_process
-from benchmarks.speed.contender import Judging, Setting, is_judgement
+from benchmarks.speed.contender import Judged, Judging, Setting, is_judgement
 from benchmarks.speed.engine_prompts import engine_prompts
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
@@ -29,9 +30,10 @@ def _made(setting: Setting) -> Judging:
     engine = TransformersEngine(str(setting.judge), card, EngineOptions())
     asyncio.run(engine.start(labels))
 
-    def judge(groups: Sequence[Group]) -> int:
+    def judge(groups: Sequence[Group]) -> Judged:
         asked = engine_prompts(setting, groups)
         prompts = [prompt for _, prompt in asked]
+        began = time.monotonic()
         if setting.mode is Mode.THINK:
             written = asyncio.run(engine.generate(prompts, Sampling(card.sampling.think_max_tokens, 0.0)))
             read = [
@@ -40,7 +42,8 @@ def _made(setting: Setting) -> Judging:
             ]
         else:
             read = [isinstance(one, LabelReading) for one in asyncio.run(engine.probe(prompts, labels))]
+        seconds = time.monotonic() - began
         unread = {place for (place, _), is_read in zip(asked, read, strict=True) if not is_read}
-        return len({place for place, _ in asked} - unread)
+        return Judged(len({place for place, _ in asked} - unread), seconds)
 
     return judge

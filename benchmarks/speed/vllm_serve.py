@@ -22,7 +22,7 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI
 
-from benchmarks.speed.contender import Judging, Setting, is_judgement, parts, requests
+from benchmarks.speed.contender import Judged, Judging, Setting, is_judgement, parts, requests
 from edit_rrm.prompts import RenderedPrompt
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
@@ -52,7 +52,13 @@ def question_first(setting: Setting) -> Iterator[Judging]:
 @contextmanager
 def _asking(setting: Setting, *, question_first: bool) -> Iterator[Judging]:
     with _server(setting) as url:
-        yield lambda groups: asyncio.run(_judged(url, setting, groups, question_first))
+
+        def judge(groups: Sequence[Group]) -> Judged:
+            began = time.monotonic()
+            scored = asyncio.run(_judged(url, setting, groups, question_first))
+            return Judged(scored, time.monotonic() - began)
+
+        yield judge
 
 
 async def _judged(url: str, setting: Setting, groups: Sequence[Group], question_first: bool) -> int:
