@@ -14,8 +14,6 @@ import io
 import json
 import os
 import pickle
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +29,12 @@ from PIL import Image
 
 from benchmarks.machine import machine
 from benchmarks.null_engine import PRINCIPLES
+from benchmarks.running import free_port, running
 from benchmarks.speed.rounds import Spread, compared
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group, RewardClient
 from edit_rrm_client.bench.workload import Workload, prepared
 
-_READY_S = 60.0
 _QUALITY = 75
 """JPEG's, as PIL has it where nobody says."""
 
@@ -123,46 +121,26 @@ def _timed(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _null_service(seconds: float) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.null_engine", "--port", str(port), "--seconds", str(seconds)]
-    with _running(command, f"http://127.0.0.1:{port}", "/readyz", {}) as url:
+    with running(command, port, "/readyz", log=_log("null-engine"), env=os.environ) as url:
         yield url
 
 
 @contextmanager
 def _flask(seconds: float) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "benchmarks.speed.flask_pickle_server:app"]
     command += ["--workers", "1", "--bind", f"127.0.0.1:{port}", "--timeout", "120", "--log-level", "warning"]
-    with _running(command, f"http://127.0.0.1:{port}", "/", {"NULL_SECONDS": str(seconds)}) as url:
+    env = {**os.environ, "NULL_SECONDS": str(seconds)}
+    with running(command, port, "/", log=_log("flask"), env=env) as url:
         yield url
 
 
-@contextmanager
-def _running(command: list[str], url: str, path: str, more: dict[str, str]) -> Iterator[str]:
-    """A server, from when it answers anything but an error of its own."""
-    process = subprocess.Popen(command, env={**os.environ, **more}, stdout=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
-    try:
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline:
-            try:
-                if httpx2.get(url + path, timeout=5.0).status_code < 500:
-                    break
-            except httpx2.TransportError:
-                pass
-            time.sleep(0.1)
-        else:
-            raise RuntimeError(f"{' '.join(command[1:4])} did not answer within {_READY_S:.0f} s")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30.0)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _log(name: str) -> Path:
+    folder = Path("build/overhead-logs")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.log"
 
 
 def main() -> None:

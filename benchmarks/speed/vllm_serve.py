@@ -11,17 +11,15 @@ import base64
 import hashlib
 import json
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import httpx2
 from openai import AsyncOpenAI
 
+from benchmarks.running import free_port, running
 from benchmarks.speed.contender import Judged, Judging, Setting, is_judgement, parts, requests
 from edit_rrm.prompts import RenderedPrompt
 from edit_rrm.verdicts import Mode
@@ -29,7 +27,6 @@ from edit_rrm_client import Group
 from edit_rrm_service.engines import vllm_setup
 from edit_rrm_service.engines.options import EngineOptions
 
-_READY_S = 600.0
 _TIMEOUT_S = 600.0
 _TOP = 20
 """Log-probabilities that the API returns at most."""
@@ -117,24 +114,16 @@ def _is_read(setting: Setting, answer: Any, group: Group) -> bool:
 
 @contextmanager
 def _server(setting: Setting) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    port = free_port()
     arguments = vllm_setup.engine_arguments(setting.judge, setting.card, EngineOptions(), on_cpu=True)
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(setting.judge)]
     # What `vllm serve` runs; the CPU build has no package metadata of the name that its command asks for.
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += [piece for name, value in arguments.items() if name != "model" for piece in _flag(name, value)]
     environment = {**os.environ, **vllm_setup.start_environment(on_cpu=True)}
-    with (setting.logs / f"vllm-serve-{port}.log").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 - our own interpreter
-        try:
-            _wait(url, process, output.name)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60.0)
+    log = setting.logs / f"vllm-serve-{port}.log"
+    with running(command, port, "/health", log=log, env=environment) as url:
+        yield url
 
 
 def _flag(name: str, value: Any) -> list[str]:
@@ -142,17 +131,3 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     return [f"--{flag}", json.dumps(value) if isinstance(value, dict) else str(value)]
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: str) -> None:
-    deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"vllm serve ended with {process.returncode}; {log} says why")
-        try:
-            if httpx2.get(f"{url}/health", timeout=5.0).is_success:
-                return
-        except httpx2.TransportError:
-            pass
-        time.sleep(0.2)
-    raise RuntimeError(f"vllm serve was not ready within {_READY_S:.0f} s; {log} says why")
