@@ -4,7 +4,8 @@ r"""What the service costs around a judge that costs nothing, and beside the pat
 
 Two figures over one judge of fixed latency (`null_engine.py`): how much longer a single pair of 512 px takes than
 decoding it and judging it, and how many rewards a second groups of 24 get from 16 callers at once, beside Flask with
-one synchronous worker, pickles and JPEG (`speed/flask_pickle_server.py`), in turns.
+one synchronous worker, pickles and JPEG (`speed/flask_pickle_server.py`), in turns. The service is sent lossless WebP,
+as clients send pixels, three bytes a pixel (`ppm`), and for comparison the very JPEG files that Flask gets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,22 @@ def single(seconds: float, *, pairs: int, side: int) -> dict[str, Spread]:
 
 def callers(seconds: float, *, at_once: int, size: int, side: int, rounds: int) -> dict[str, Any]:
     """Rewards a second of groups from many callers at once, and beside Flask."""
-    made = prepared(Workload(size, side, principles=len(PRINCIPLES)), at_once * (rounds + 1))
-    as_jpeg = [_jpegs(group) for group in made]
+    work = Workload(size, side, principles=len(PRINCIPLES))
+    webp = prepared(work, at_once * (rounds + 1))
+    sent = {
+        "edit-rrm": webp,
+        "edit-rrm-ppm": prepared(replace(work, image_format="ppm"), len(webp)),
+        "edit-rrm-jpeg": [_as_jpeg(group) for group in webp],
+    }
+    pickles = [_pickled(group) for group in sent["edit-rrm-jpeg"]]
     found = []
     with _null_service(seconds) as url, _flask(seconds) as pattern, RewardClient(url, max_in_flight=at_once) as client:
         for number in range(rounds + 1):
             some = slice(number * at_once, (number + 1) * at_once)
-            ours = _timed(partial(_judged, client, made[some], at_once))
-            theirs = _timed(partial(_posted, pattern, as_jpeg[some], at_once))
+            took = {name: _timed(partial(_judged, client, groups[some], at_once)) for name, groups in sent.items()}
+            took["flask-pickle"] = _timed(partial(_posted, pattern, pickles[some], at_once))
             if number > 0:
-                edits = at_once * size
-                found.append({"edit-rrm": 1e3 * edits / ours, "flask-pickle": 1e3 * edits / theirs})
+                found.append({name: 1e3 * at_once * size / ms for name, ms in took.items()})
     return {**asdict(compared(found)), "rounds": found}
 
 
@@ -98,13 +104,17 @@ def _posted(url: str, bodies: Sequence[bytes], at_once: int) -> None:
             reply.raise_for_status()
 
 
-def _jpegs(group: Group) -> bytes:
+def _as_jpeg(group: Group) -> Group:
     files = []
     for data in (group.source, *group.edited):
         buffer = io.BytesIO()
         _decoded(data).save(buffer, "JPEG", quality=_QUALITY)
         files.append(buffer.getvalue())
-    return pickle.dumps({"source": files[0], "images": files[1:], "prompt": group.instruction})
+    return replace(group, source=files[0], edited=files[1:])
+
+
+def _pickled(group: Group) -> bytes:
+    return pickle.dumps({"source": group.source, "images": list(group.edited), "prompt": group.instruction})
 
 
 def _decoded(data: object) -> Image.Image:
@@ -122,7 +132,14 @@ def _timed(work: Callable[[], object]) -> float:
 @contextmanager
 def _null_service(seconds: float) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.null_engine", "--port", str(port), "--seconds", str(seconds)]
+    command = [
+        sys.executable,
+        *os.environ.get("NULLMOD", "-m benchmarks.null_engine").split(),
+        "--port",
+        str(port),
+        "--seconds",
+        str(seconds),
+    ]
     with running(command, port, "/readyz", log=_log("null-engine"), env=os.environ) as url:
         yield url
 

@@ -18,7 +18,7 @@ from edit_rrm.wire import DecomposeResponse, Identity, VerifyResponse
 from edit_rrm_client.async_client import AsyncRewardClient, Priority, Progress
 from edit_rrm_client.errors import RewardClientError
 from edit_rrm_client.group import Group, GroupResult, OnError
-from edit_rrm_client.images import ImageInput, ImagesInput
+from edit_rrm_client.images import ImageFormat, ImageInput, ImagesInput
 from edit_rrm_client.stats import Stats
 
 T = TypeVar("T")
@@ -48,6 +48,7 @@ class RewardClient:
         max_attempts: int | None = None,
         expect_identity: str | None = None,
         priority: Priority | None = None,
+        image_format: ImageFormat = "webp",
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """Prepare a client; nothing is sent yet. Arguments and errors are `AsyncRewardClient`'s."""
@@ -60,6 +61,7 @@ class RewardClient:
             max_attempts=max_attempts,
             expect_identity=expect_identity,
             priority=priority,
+            image_format=image_format,
             transport=transport,
         )
         self._thread: _LoopThread | None = None

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from edit_rrm_client.errors import InvalidImageError
 
@@ -32,25 +32,45 @@ class Tensor(Protocol):
 ImageInput = Image.Image | npt.NDArray[Any] | Tensor | bytes | bytearray | memoryview | str | PathLike[str]
 """A PIL image, an array or tensor (CHW or HWC; uint8, or floats from 0 to 1), or an image file's content or path.
 
-Images, arrays and tensors are sent as lossless PNG; files as they are.
+Images, arrays and tensors are sent as lossless WebP or PNG, or as PPM; files as they are.
+"""
+
+ImageFormat = Literal["webp", "ppm"]
+"""What pixels are sent as: lossless WebP, or PPM, which is three bytes a pixel and takes no time.
+
+Compressing a photograph of 512 x 512 and reading it takes twenty times as long as sending three bytes a pixel through a
+fast network; through a slow one it pays.
 """
 
 ImagesInput = Sequence[ImageInput] | npt.NDArray[Any] | Tensor
 """Several images, or an array or tensor (N, ...) of them."""
 
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_WEBP_MODES = frozenset({"RGB", "RGBA"})
+_WEBP_SIDE = 16_383
+"""Most pixels a side that the format has room for."""
 _CONVERTED = {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "PA": "RGBA"}
-_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+_TYPES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
+    b"P6": "image/x-portable-pixmap",
+}
 _CHANNELS = (1, 3, 4)
 _SLACK = 1e-3
 """How far floats may leave 0 to 1: what rounding in bfloat16 leaves behind."""
 
 
-def encode_image(image: ImageInput) -> bytes:
+def encode_image(image: ImageInput, as_format: ImageFormat = "webp") -> bytes:
     """Bytes of an image file.
 
-    Pixels become PNG, because a judge must not see compression artefacts that an editor did not make, and PIL images
-    upright, because PNG would lose the EXIF orientation that the service applies to files.
+    Pixels are kept as they are, because a judge must not see artefacts that an editor did not make: colours as WebP,
+    which takes a fifth of PNG's time for a file no larger, or as PPM; and what these cannot hold as PNG. PIL images
+    become upright, because the EXIF orientation that the service applies to files would be lost.
+
+    Args:
+        image: To send.
+        as_format: What colours become. Files are sent as they are.
 
     Raises:
         OSError: A path that cannot be read.
@@ -59,11 +79,11 @@ def encode_image(image: ImageInput) -> bytes:
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if isinstance(image, Image.Image):
-        return _png(ImageOps.exif_transpose(image))
+        return _lossless(ImageOps.exif_transpose(image), as_format)
     if isinstance(image, np.ndarray):
-        return _png(Image.fromarray(pixels_of(image)))
+        return _lossless(Image.fromarray(pixels_of(image)), as_format)
     if isinstance(image, Tensor):
-        return _png(Image.fromarray(pixels_of(_array(image))))
+        return _lossless(Image.fromarray(pixels_of(_array(image))), as_format)
     if isinstance(image, str | PathLike):
         if "\0" in str(image):
             raise _invalid("a path with a zero byte names no file")
@@ -128,7 +148,7 @@ def _array(tensor: Tensor) -> npt.NDArray[Any]:
     return np.asarray(here)
 
 
-def _png(image: Image.Image) -> bytes:
+def _lossless(image: Image.Image, as_format: ImageFormat) -> bytes:
     if image.mode in _CONVERTED:
         image = image.convert(_CONVERTED[image.mode])
     elif image.mode not in _PNG_MODES:
@@ -136,7 +156,13 @@ def _png(image: Image.Image) -> bytes:
     if 0 in image.size:
         raise _invalid(f"a PIL image of {image.width} x {image.height} has no pixels")
     buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
+    if as_format == "ppm" and image.mode == "RGB":
+        image.save(buffer, "PPM")
+    elif image.mode in _WEBP_MODES and max(image.size) <= _WEBP_SIDE and features.check("webp"):
+        # The least effort, at which noise is no larger than PNG at its most; `exact` keeps what is transparent.
+        image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
+    else:
+        image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -7,6 +7,7 @@ made wait for it. Answers that another try could better are not kept.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -39,7 +40,7 @@ class Idempotency:
         self,
         caller: Caller,
         key: str,
-        fingerprint: str,
+        fingerprint: Awaitable[str],
         work: Callable[[], Awaitable[tuple[str, bool]]],
         *,
         identity: str,
@@ -49,7 +50,7 @@ class Idempotency:
         Args:
             caller: Keys are each caller's own.
             key: The client's, from `checked_key`.
-            fingerprint: Of the request.
+            fingerprint: Of the request; waited for once the work is done, so that it may be made beside it.
             work: Makes the body, and says whether it is final.
             identity: Of the judge. What another one answered is not replayed: the client may have pinned this one.
 
@@ -59,15 +60,16 @@ class Idempotency:
         Raises:
             ApiError: 422; the key came with another request before.
         """
+        own = asyncio.ensure_future(fingerprint)  # this try's; others may wait for the answer that it is part of
 
         async def answer() -> Answer:
             body, final = await work()
-            return Answer(fingerprint=fingerprint, body=body, final=final)
+            return Answer(fingerprint=await asyncio.shield(own), body=body, final=final)
 
         owner = hashlib.sha256(f"{identity}:{len(caller.name)}:{caller.name}:{key}".encode()).hexdigest()
         name = f"edit-rrm:v1:idempotency:{owner}"
         found, how = await self._shared.run("idempotency", name, Answer, answer, keep=lambda made: made.final)
-        if found.fingerprint != fingerprint:
+        if found.fingerprint != await asyncio.shield(own):
             raise ApiError(
                 422,
                 "idempotency_key_reused",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from edit_rrm.card import ImageBudget
 from edit_rrm_service.engines.base import EngineImage
@@ -23,8 +24,9 @@ from edit_rrm_service.engines.base import EngineImage
 PREPROCESSING = "edit-rrm-image-1"
 """Version of everything in this file that can change a pixel; part of every digest and of the identity."""
 
-_FORMATS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
-_ACCEPTED = "send a PNG, JPEG or WebP file"
+_FORMATS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "PPM": b"P6"}
+_PPM_SIZE = re.compile(rb"P6\s+(\d{1,9})\s+(\d{1,9})\s")
+_ACCEPTED = "send a PNG, JPEG, WebP or binary PPM (P6) file"
 
 
 class ImageFault(StrEnum):
@@ -61,7 +63,7 @@ class ImageLimits:
 
 
 def image_format(data: bytes) -> str | None:
-    """The accepted format a file's first bytes belong to: `PNG`, `JPEG`, `WEBP` or None."""
+    """The accepted format a file's first bytes belong to: `PNG`, `JPEG`, `WEBP`, `PPM` or None."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     return next((name for name, magic in _FORMATS.items() if data.startswith(magic)), None)
@@ -127,8 +129,11 @@ def pixel_digest(image: Image.Image) -> str:
 
 
 def image_pixels(data: bytes) -> int | None:
-    """Pixels that a PNG or WebP file claims to have, by its first bytes; None for others. Checks nothing."""
+    """Pixels that a PNG, WebP or PPM file claims to have, by its first bytes; None for others. Checks nothing."""
     size = _webp_size(data)
+    ppm = _PPM_SIZE.match(data)
+    if ppm is not None:
+        size = int(ppm[1]), int(ppm[2])
     if data.startswith(_FORMATS["PNG"]) and len(data) >= 24:
         size = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     return None if size is None else size[0] * size[1]
@@ -169,7 +174,9 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     """Turn as EXIF says; where EXIF is damaged it says nothing, and the picture is as good as without."""
     try:
-        return ImageOps.exif_transpose(image)
+        # Pillow would copy an image that nothing turns.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
     except Exception:  # Pillow raises whatever parsing it raises
         return image
 

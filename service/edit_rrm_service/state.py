@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _logger = logging.getLogger(__name__)
 
 _ANSWERS_KEPT_S = 86_400.0
 """In Redis, for a client that tries again: a day, as others do."""
+_MOST_DECODERS = 16
+"""Threads that decode images, where there are as many cores; each keeps some megabytes (`malloc.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class ServiceState:
             keep_s=settings.cache_ttl_s,
             renew_every_s=lease_s / 3,
         )
-        self.decoding = ThreadPoolExecutor(thread_name_prefix="decode")
+        # Decoders let go of the interpreter and wait for nothing: more threads than cores would only take memory.
+        threads = min(_MOST_DECODERS, os.cpu_count() or 1)
+        self.decoding = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.lifecycle = Lifecycle(self.metrics.phase)
         self.metrics.under_way.set_function(lambda: self.lifecycle.under_way)
         self.card: JudgeCard | None = None

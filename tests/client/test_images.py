@@ -20,7 +20,7 @@ from edit_rrm_client.images import encode_image, pixels_of
 
 def decoded(data: bytes) -> np.ndarray[Any, Any]:
     with Image.open(BytesIO(data)) as image:
-        assert image.format == "PNG"
+        assert image.format == ("PNG" if image.mode == "L" else "WEBP")
         return np.asarray(image)
 
 
@@ -45,6 +45,21 @@ def test_floats_of_any_precision(dtype: torch.dtype) -> None:
     sent = decoded(encode_image(tensor)).astype(int)
     # What bfloat16's eight bits of mantissa cannot hold is lost before it gets here.
     assert np.abs(sent - picture.astype(int)).max() <= (1 if dtype is torch.bfloat16 else 0)
+
+
+def test_what_webp_cannot_hold_is_sent_as_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = drawn(0, 8, 16_384, 3)
+    with Image.open(BytesIO(encode_image(long))) as image:
+        assert image.format == "PNG"
+        assert np.array_equal(np.asarray(image), long)
+    monkeypatch.setattr("PIL.features.check", lambda feature: False)
+    assert encode_image(drawn(0, 8, 8, 3)).startswith(b"\x89PNG")
+
+
+def test_colours_under_full_transparency_are_kept() -> None:
+    picture = drawn(0, 16, 24, 4)
+    picture[:8, :, 3] = 0
+    assert np.array_equal(decoded(encode_image(Image.fromarray(picture))), picture)
 
 
 def test_grey_pictures_and_one_channel() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from PIL import Image
 from edit_rrm.verdicts import ErrorDetail, Outcome, Reward
 from edit_rrm.wire import ErrorBody, RewardRequest
 from edit_rrm_client import ApiStatusError, AuthenticationError, BadResponseError
-from edit_rrm_client.images import content_type, encode_image
+from edit_rrm_client.images import ImageFormat, content_type, encode_image
 from edit_rrm_client.protocol import HttpResponse, build_request, parse_response
 
 ORIENTATION = 0x0112
@@ -33,11 +33,12 @@ def error_body(**fields: Any) -> bytes:
     return ErrorBody(error=ErrorDetail(**detail)).model_dump_json().encode()
 
 
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))
-def test_a_pil_image_loses_no_pixel(width: int, height: int, seed: int) -> None:
+@pytest.mark.parametrize(("as_format", "kind"), [("webp", "image/webp"), ("ppm", "image/x-portable-pixmap")])
+@given(width=st.integers(1, 20), height=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
+def test_a_pil_image_loses_no_pixel(as_format: ImageFormat, kind: str, width: int, height: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    data = encode_image(Image.fromarray(pixels))
-    assert content_type(data) == "image/png"
+    data = encode_image(Image.fromarray(pixels), as_format)
+    assert content_type(data) == kind
     assert np.array_equal(np.asarray(decoded(data)), pixels)
 
 
@@ -45,7 +46,8 @@ def test_a_pil_image_loses_no_pixel(width: int, height: int, seed: int) -> None:
     "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "La", "RGBa", "I;16"]
 )
 def test_every_mode_of_a_picture_can_be_sent(mode: str) -> None:
-    assert decoded(encode_image(Image.new(mode, (9, 8)))).size == (9, 8)
+    for as_format in get_args(ImageFormat):
+        assert decoded(encode_image(Image.new(mode, (9, 8)), as_format)).size == (9, 8)
 
 
 def test_a_cmyk_image_keeps_its_colour_and_transparency_stays() -> None:
@@ -78,7 +80,14 @@ def test_files_and_bytes_are_sent_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format_", "kind"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("GIF", None)]
+    ("format_", "kind"),
+    [
+        ("PNG", "image/png"),
+        ("JPEG", "image/jpeg"),
+        ("WEBP", "image/webp"),
+        ("PPM", "image/x-portable-pixmap"),
+        ("GIF", None),
+    ],
 )
 def test_content_types_go_by_the_first_bytes(format_: str, kind: str | None) -> None:
     buffer = BytesIO()

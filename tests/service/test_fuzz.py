@@ -14,7 +14,7 @@ from tests.service.running import error_of, png, post, running
 
 ROUNDS = 40
 EDITS = 25
-KINDS = ("PNG", "JPEG", "WEBP")
+KINDS = ("PNG", "JPEG", "WEBP", "PPM")
 
 
 def mutants(seed: int) -> Iterator[bytes]:

@@ -29,7 +29,7 @@ SENT = [(label, mode) for label in POSTS for mode in schemathesis.GenerationMode
 SENT += [(label, schemathesis.GenerationMode.POSITIVE) for label in GETS]
 
 IMAGES = st.sampled_from(
-    [png("red", size, kind=kind) for size in ((8, 8), (30, 20)) for kind in ("PNG", "JPEG", "WEBP")]
+    [png("red", size, kind=kind) for size in ((8, 8), (30, 20)) for kind in ("PNG", "JPEG", "WEBP", "PPM")]
 )
 schemathesis.openapi.format("binary", IMAGES)
 schemathesis.openapi.format("byte", IMAGES.map(lambda data: base64.b64encode(data).decode()))

@@ -66,13 +66,13 @@ def test_every_request_is_some_work(
     assert (work.decompose == 0) is (principles is not None)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "PPM"])
 def test_a_file_tells_its_pixels_unopened(kind: str) -> None:
     assert image_pixels(png(size=(96, 64), kind=kind)) == 96 * 64
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_have_a_size_or_none(data: bytes) -> None:
-    for head in (b"", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff"):
+    for head in (b"", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8 ", b"\xff\xd8\xff", b"P6 9 "):
         pixels = image_pixels(head + data)
         assert pixels is None or pixels >= 0

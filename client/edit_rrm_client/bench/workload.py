@@ -12,7 +12,7 @@ from PIL import Image
 
 from edit_rrm.principles import Category, Principle
 from edit_rrm_client.group import Group
-from edit_rrm_client.images import encode_image
+from edit_rrm_client.images import ImageFormat, encode_image
 
 _COARSE = 16
 _GRAIN = 6.0
@@ -42,6 +42,8 @@ class Workload:
     """Given with the request; the judge decomposes the instruction where left out."""
     repeats: float = 0.0
     """Share of groups, 0 to 1, whose source came before, with other edits: a run's later epochs."""
+    image_format: ImageFormat = "webp"
+    """What pictures are sent as."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,8 +65,8 @@ def group(workload: Workload, number: int) -> Group:
     edits = [_edited(source, workload.seed, number, member) for member in range(workload.group_size)]
     return Group(
         workload.instruction,
-        encode_image(Image.fromarray(source)),
-        [encode_image(Image.fromarray(one)) for one in edits],
+        encode_image(Image.fromarray(source), workload.image_format),
+        [encode_image(Image.fromarray(one), workload.image_format) for one in edits],
         None if workload.principles is None else principles(workload.principles),
     )
 

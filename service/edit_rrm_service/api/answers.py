@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -43,7 +44,10 @@ async def answered(
         return _json(made.model_dump_json())
     key = checked_key(header)
     body = asked.body
-    fingerprint = fingerprint_of(request.url.path, body.request.model_dump_json(), (body.source, *body.edited))
+    images = (body.source, *body.edited)
+    asks = body.request.model_dump_json()
+    hashing = partial(fingerprint_of, request.url.path, asks, images)
+    fingerprint = asyncio.get_running_loop().run_in_executor(state.decoding, hashing)
 
     async def work() -> tuple[str, bool]:
         made = await make()

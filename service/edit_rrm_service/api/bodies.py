@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from edit_rrm.prompts import neutralise
@@ -120,14 +120,21 @@ def check_legible(request: DecomposeRequest | RewardRequest | VerifyRequest) -> 
             raise ApiError(422, "invalid_request", f"{param} has no visible characters", param=param)
 
 
+class _FormParser(MultiPartParser):
+    """Keeps files in memory, where all of a body has room: files on disk would cost a turn of a thread a chunk."""
+
+    spool_max_size = sys.maxsize
+
+
 async def _read_form(request: Request) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+    # Room for one edit more than any endpoint takes, so that too many are counted and not just cut off.
+    parser = _FormParser(
+        request.headers, request.stream(), max_files=MAX_EDITS + 2, max_fields=32, max_part_size=_MAX_FIELD_BYTES
+    )
     try:
-        # Room for one edit more than any endpoint takes, so that too many are counted and not just cut off.
-        form = await request.form(max_files=MAX_EDITS + 2, max_fields=32, max_part_size=_MAX_FIELD_BYTES)
+        form = await parser.parse()
     except MultiPartException as error:
         raise ApiError(400, "unreadable_body", f"the form could not be read: {error.message}") from None
-    except HTTPException as error:  # what Starlette makes of a MultiPartException inside an application
-        raise ApiError(400, "unreadable_body", f"the form could not be read: {error.detail}") from None
     except ValueError:  # some of Python's codecs raise more than UnicodeDecodeError
         raise ApiError(400, "unreadable_body", "the form is not in the charset it says; send UTF-8") from None
     except AssertionError:

@@ -11,11 +11,12 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from edit_rrm.card import JudgeCard
 from edit_rrm.principles import Principle
-from edit_rrm.verdicts import Mode, Outcome, Reward
+from edit_rrm.verdicts import ErrorDetail, Mode, Outcome, Reward
 from edit_rrm.wire import DecomposeRequest, DecomposeResponse, RewardRequest
 from edit_rrm_service.admission import Ticket
-from edit_rrm_service.api.bodies import Asked, ModelT, read_body
+from edit_rrm_service.api.bodies import Asked, Body, ModelT, read_body
 from edit_rrm_service.api.calls import (
     caller_of,
     deadline_of,
@@ -28,6 +29,7 @@ from edit_rrm_service.api.calls import (
     source_image,
 )
 from edit_rrm_service.callers import Caller, Priority
+from edit_rrm_service.engines.base import EngineImage
 from edit_rrm_service.errors import OUTCOME_STATUS, ApiError, UnscoredError
 from edit_rrm_service.images import image_pixels
 from edit_rrm_service.judge import Call, GroupResult
@@ -158,13 +160,7 @@ async def judged(request: Request, state: ServiceState, asked: Asked[RewardReque
         started = time.perf_counter()
         state.metrics.group(edits)
         with state.tracer.span("decode", {"images": edits + 1}):
-            source = await source_image(state, card, body.source)
-            images = await asyncio.gather(
-                *(
-                    edited_image(state, card, data, f"edited[{index}]", request_id)
-                    for index, data in enumerate(body.edited)
-                )
-            )
+            source, images = await _images(state, card, body, request_id)
         decoded = time.perf_counter() - started
         state.metrics.stage("decode", decoded)
         call = Call(
@@ -182,6 +178,22 @@ async def judged(request: Request, state: ServiceState, asked: Asked[RewardReque
     state.metrics.tokens(group.usage)
     group.timing_ms["decode"] = decoded * 1e3
     return group
+
+
+async def _images(
+    state: ServiceState, card: JudgeCard, body: Body[RewardRequest], request_id: str
+) -> tuple[EngineImage, list[EngineImage | ErrorDetail]]:
+    """A request's images, decoded on all cores; the source is begun first, for without it nothing can be judged."""
+    edits = [
+        asyncio.ensure_future(edited_image(state, card, data, f"edited[{index}]", request_id))
+        for index, data in enumerate(body.edited)
+    ]
+    try:
+        source = await source_image(state, card, body.source)
+        return source, await asyncio.gather(*edits)
+    finally:
+        for edit in edits:
+            edit.cancel()
 
 
 def _predicted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -53,6 +53,10 @@ def bench(
     deadline: Annotated[
         float | None, typer.Option(help="Seconds within which a group is of use: goodput counts those alone.", min=0.0)
     ] = None,
+    image_format: Annotated[
+        Literal["webp", "ppm"],
+        typer.Option(help="What pictures are sent as: compressed without loss, or three bytes a pixel."),
+    ] = "webp",
     warmup: Annotated[int, typer.Option(help="Groups sent first, one by one, and not counted.", min=0)] = 1,
     seed: Annotated[int, typer.Option(help="Of the pictures and arrivals.", min=0)] = 0,
     model: Model = None,
@@ -85,7 +89,13 @@ def bench(
         raise typer.BadParameter(f"{mode!r} is neither think nor probe", param_hint="--mode")
     arrivals = _arrivals(in_flight, rate, burst)
     workload = Workload(
-        group_size=size, side=side, instruction=instruction, principles=principles, repeats=repeats, seed=seed
+        group_size=size,
+        side=side,
+        instruction=instruction,
+        principles=principles,
+        repeats=repeats,
+        image_format=image_format,
+        seed=seed,
     )
     made = _made(workload, warmup + groups, quiet=as_json)
     with serving(url or [], model, engine) as urls:
