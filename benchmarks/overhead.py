@@ -15,6 +15,7 @@ import io
 import json
 import os
 import pickle
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,25 +41,30 @@ _QUALITY = 75
 """JPEG's, as PIL has it where nobody says."""
 
 
-def single(seconds: float, *, pairs: int, side: int) -> dict[str, Spread]:
-    """Milliseconds of one pair at a time: the request, and decoding its two images alone.
+def single(seconds: float, *, pairs: int, side: int, rounds: int) -> dict[str, Spread]:
+    """Milliseconds of one pair at a time: the request, and decoding its two images alone, one after the other.
 
     Args:
         seconds: That the judge takes.
-        pairs: How many, after as many that are not counted.
+        pairs: Requests of a round; then as many are decoded, without one disturbing the other's caches.
         side: Of the square images, pixels.
+        rounds: How many, after one that is not counted.
+
+    Returns:
+        Of each round's medians.
     """
-    groups = prepared(Workload(1, side, principles=len(PRINCIPLES)), 2 * pairs)
+    groups = prepared(Workload(1, side, principles=len(PRINCIPLES)), pairs * (rounds + 1))
     asked, decoded = [], []
     with _null_service(seconds) as url, RewardClient(url) as client:
-        for group in groups:
-            asked.append(_timed(partial(_reward, client, group)))
-            decoded.append(_timed(partial(_decode, group)))
-    beyond = [one - other - 1e3 * seconds for one, other in zip(asked[pairs:], decoded[pairs:], strict=True)]
+        for number in range(rounds + 1):
+            some = groups[number * pairs : (number + 1) * pairs]
+            asked.append(statistics.median(_timed(partial(_reward, client, group)) for group in some))
+            decoded.append(statistics.median(_timed(partial(_decode, group)) for group in some))
+    beyond = [one - other - 1e3 * seconds for one, other in zip(asked, decoded, strict=True)]
     return {
-        "request_ms": Spread.of(asked[pairs:]),
-        "decoding_ms": Spread.of(decoded[pairs:]),
-        "beyond_decoding_and_judging_ms": Spread.of(beyond),
+        "request_ms": Spread.of(asked[1:]),
+        "decoding_ms": Spread.of(decoded[1:]),
+        "beyond_decoding_and_judging_ms": Spread.of(beyond[1:]),
     }
 
 
@@ -164,14 +170,14 @@ def main() -> None:
     """Run as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=0.5, help="That the judge takes for a group, or a pair.")
-    parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--pairs", type=int, default=30, help="Of a round, one at a time.")
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--at-once", type=int, default=16, help="Callers, each with a group.")
     parser.add_argument("--size", type=int, default=24, help="Edits of a group.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    one = single(0.0, pairs=arguments.pairs, side=arguments.side)
+    one = single(0.0, pairs=arguments.pairs, side=arguments.side, rounds=arguments.rounds)
     many = callers(
         arguments.seconds,
         at_once=arguments.at_once,

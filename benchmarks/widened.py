@@ -20,35 +20,51 @@ from typing import Any, Final
 import torch
 from safetensors.torch import load_file, save_file
 
+from edit_rrm.card import CARD_FILE
+
 NANO: Final = Path(__file__).parents[1] / "service" / "edit_rrm_service" / "judges" / "nano"
 _WIDER: Final = 4
-"""Widths are multiplied by so much. Its root is a power of 2, so that norms are rescaled without rounding in bf16."""
+"""The text's widths are multiplied by so much. Its root is a power of 2, and norms are rescaled without rounding."""
+_AS_THEY_ARE: Final = (
+    "patch_embed.proj.weight",
+    "merger.ln_q.weight",
+    "merger.mlp.0.weight",
+    "merger.mlp.0.bias",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """What nano grows to, four times as wide."""
+    """What nano grows to: text four times as wide, and deeper; what sees no wider, with larger feed-forward layers.
+
+    In Qwen2.5-VL-7B the vision tower, which has four patches for a token of an image, costs about a third of what the
+    text model spends on that token. Sizes here are chosen to keep that share.
+    """
 
     text_layers: int
     text_hidden: int
     """Of the feed-forward layers."""
     vision_layers: int
     vision_hidden: int
+    """Of the feed-forward layers."""
 
 
 SIZES: Final[dict[str, Wide]] = {
-    "40M": Wide(text_layers=5, text_hidden=1408, vision_layers=4, vision_hidden=1280),
-    "150M": Wide(text_layers=16, text_hidden=2816, vision_layers=8, vision_hidden=1536),
+    "40M": Wide(text_layers=8, text_hidden=1408, vision_layers=4, vision_hidden=1920),
+    "150M": Wide(text_layers=17, text_hidden=2816, vision_layers=8, vision_hidden=3584),
 }
 
 
-def widen(size: Wide, target: Path, source: Path = NANO) -> int:
+def widen(size: Wide, target: Path, source: Path = NANO, *, side: int | None = None) -> int:
     """Write a wider checkpoint.
 
     Args:
         size: How large.
         target: Its folder.
         source: The checkpoint it judges like: a Qwen2.5-VL with tied embeddings.
+        side: Pixels a side that it scales square images to; the source's where left out. At another size than the
+            source was trained on, what it answers means nothing and only its speed does: probabilities of yes and no
+            are then taken however small they are together.
 
     Returns:
         The number of its parameters.
@@ -68,6 +84,10 @@ def widen(size: Wide, target: Path, source: Path = NANO) -> int:
     for path in source.iterdir():
         if path.name not in ("config.json", "model.safetensors"):
             shutil.copyfile(path, target / path.name)
+    if side is not None:
+        card = json.loads((source / CARD_FILE).read_text(encoding="utf-8"))
+        card |= {"image": {"min_pixels": side**2, "max_pixels": side**2}, "label_mass_floor": 0.0}
+        (target / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     (target / "config.json").write_text(json.dumps(_config(config, size), indent=2) + "\n", encoding="utf-8")
     save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
     return sum(value.numel() for value in weights.values())
@@ -84,9 +104,8 @@ def _config(config: Mapping[str, Any], size: Wide) -> dict[str, Any]:
         # A mean over four times as many numbers, three quarters of which are zero.
         "rms_norm_eps": text["rms_norm_eps"] / _WIDER,
     }
-    for name in ("hidden_size", "num_heads", "out_hidden_size"):
-        vision[name] *= _WIDER
     vision |= {
+        "out_hidden_size": text["hidden_size"],
         "depth": size.vision_layers,
         "intermediate_size": size.vision_hidden,
         "fullatt_block_indexes": list(range(size.vision_layers)),
@@ -96,7 +115,7 @@ def _config(config: Mapping[str, Any], size: Wide) -> dict[str, Any]:
 
 def _widened(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], size: Wide) -> dict[str, torch.Tensor]:
     text, vision = config["text_config"], config["vision_config"]
-    wide_text, wide_vision = _WIDER * text["hidden_size"], _WIDER * vision["hidden_size"]
+    wide_text = _WIDER * text["hidden_size"]
     keys = _WIDER * weights["model.layers.0.self_attn.k_proj.weight"].shape[0]
     shapes = {
         "self_attn.q_proj.weight": (wide_text, wide_text),
@@ -121,26 +140,21 @@ def _widened(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], siz
             found[layer + name] = _norm(weights.get(layer + name, weights[f"model.layers.0.{name}"]))
         for name, shape in shapes.items():
             found[layer + name] = _padded(weights.get(layer + name), shape)
-    return found | _vision(weights, vision, size, wide_vision, wide_text)
+    return found | _vision(weights, vision, size, wide_text)
 
 
 def _vision(
-    weights: Mapping[str, torch.Tensor], vision: Mapping[str, Any], size: Wide, width: int, out: int
+    weights: Mapping[str, torch.Tensor], vision: Mapping[str, Any], size: Wide, out: int
 ) -> dict[str, torch.Tensor]:
-    narrow, merged = vision["hidden_size"], vision["spatial_merge_size"] ** 2
-    patch = weights["visual.patch_embed.proj.weight"]
-    found = {
-        "visual.patch_embed.proj.weight": _padded(patch, (width, *patch.shape[1:])),
-        "visual.merger.ln_q.weight": _norm(weights["visual.merger.ln_q.weight"]),
-        # Its input is several patches side by side, each of which has grown.
-        "visual.merger.mlp.0.weight": _padded(
-            _apart(weights["visual.merger.mlp.0.weight"], merged, narrow, width), (merged * width, merged * width)
-        ),
-        "visual.merger.mlp.0.bias": _padded(weights["visual.merger.mlp.0.bias"], (merged * width,)),
-        "visual.merger.mlp.2.weight": _padded(weights["visual.merger.mlp.2.weight"], (out, merged * width)),
-        "visual.merger.mlp.2.bias": _padded(weights["visual.merger.mlp.2.bias"], (out,)),
-    }
+    width = vision["hidden_size"]
+    found = {name: weights[f"visual.{name}"] for name in _AS_THEY_ARE}
+    found["merger.mlp.2.weight"] = _padded(
+        weights["visual.merger.mlp.2.weight"], (out, width * vision["spatial_merge_size"] ** 2)
+    )
+    found["merger.mlp.2.bias"] = _padded(weights["visual.merger.mlp.2.bias"], (out,))
     shapes = {
+        "attn.qkv.weight": (3 * width, width),
+        "attn.qkv.bias": (3 * width,),
         "attn.proj.weight": (width, width),
         "attn.proj.bias": (width,),
         "mlp.gate_proj.weight": (size.vision_hidden, width),
@@ -151,17 +165,12 @@ def _vision(
         "mlp.down_proj.bias": (width,),
     }
     for number in range(size.vision_layers):
-        block = f"visual.blocks.{number}."
+        block = f"blocks.{number}."
         for name in ("norm1.weight", "norm2.weight"):
-            found[block + name] = _norm(weights.get(block + name, weights[f"visual.blocks.0.{name}"]))
+            found[block + name] = weights.get(f"visual.{block}{name}", weights[f"visual.blocks.0.{name}"])
         for name, shape in shapes.items():
-            found[block + name] = _padded(weights.get(block + name), shape)
-        joint, bias = weights.get(f"{block}attn.qkv.weight"), weights.get(f"{block}attn.qkv.bias")
-        parts = [None] * 3 if joint is None else list(joint.chunk(3))
-        biases = [None] * 3 if bias is None else list(bias.chunk(3))
-        found[f"{block}attn.qkv.weight"] = torch.cat([_padded(part, (width, width)) for part in parts])
-        found[f"{block}attn.qkv.bias"] = torch.cat([_padded(part, (width,)) for part in biases])
-    return found
+            found[block + name] = _padded(weights.get(f"visual.{block}{name}"), shape)
+    return {f"visual.{name}": value.clone() for name, value in found.items()}
 
 
 def _padded(weight: torch.Tensor | None, shape: tuple[int, ...]) -> torch.Tensor:
@@ -177,20 +186,15 @@ def _norm(weight: torch.Tensor) -> torch.Tensor:
     return _padded(weight / _WIDER**0.5, (_WIDER * len(weight),))
 
 
-def _apart(weight: torch.Tensor, pieces: int, narrow: int, wide: int) -> torch.Tensor:
-    """Columns of several pieces, moved to where each piece's lie when it is wider."""
-    found = torch.zeros(len(weight), pieces, wide, dtype=weight.dtype)
-    found[:, :, :narrow] = weight.view(len(weight), pieces, narrow)
-    return found.view(len(weight), pieces * wide)
-
-
 def main() -> None:
     """Run as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=sorted(SIZES), required=True)
     parser.add_argument("--out", type=Path, required=True, help="The checkpoint's folder.")
+    parser.add_argument("--side", type=int, help="Pixels a side that it scales images to, such as 252. [nano's: 84]")
     arguments = parser.parse_args()
-    print(f"{arguments.out}: {widen(SIZES[arguments.size], arguments.out) / 1e6:.1f}M parameters")
+    parameters = widen(SIZES[arguments.size], arguments.out, side=arguments.side)
+    print(f"{arguments.out}: {parameters / 1e6:.1f}M parameters")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from benchmarks.speed.contender import Judged, Judging, Setting, is_judgement, p
 from edit_rrm.prompts import RenderedPrompt
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
+from edit_rrm_client.images import content_type
 from edit_rrm_service.engines import vllm_setup
 from edit_rrm_service.engines.options import EngineOptions
 
@@ -88,7 +89,7 @@ def _messages(prompt: RenderedPrompt, source: Any, edited: Any, question_first: 
 
 
 def _picture(data: bytes) -> dict[str, Any]:
-    url = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    url = f"data:{content_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
     return {"type": "image_url", "image_url": {"url": url}, "uuid": hashlib.sha256(data).hexdigest()}
 
 
