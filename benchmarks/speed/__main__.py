@@ -22,6 +22,7 @@ from benchmarks.speed.ours import edit_rrm_serve
 from benchmarks.speed.rounds import Comparison, compared
 from benchmarks.speed.transformers_batches import transformers_batches
 from benchmarks.speed.vllm_serve import as_the_judge_asks, question_first
+from benchmarks.told import told
 from benchmarks.widened import NANO
 from edit_rrm.card import load_card
 from edit_rrm.verdicts import Mode
@@ -103,19 +104,15 @@ def main() -> None:
     if unknown := sorted(set(names) - set(CONTENDERS)):
         parser.error(f"no contender is called {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
     comparison, rounds = measure(setting, names, workload, rounds=arguments.rounds, groups=arguments.groups)
-    text = json.dumps(
-        {
-            "command": f"python -m benchmarks.speed {' '.join(sys.argv[1:])}",
-            "machine": machine(),
-            "load": {"mode": arguments.mode, "groups": arguments.groups, **asdict(workload)},
-            **asdict(comparison),
-            "rounds": rounds,
-        },
-        indent=2,
-    )
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+    found = {
+        "command": f"python -m benchmarks.speed {' '.join(sys.argv[1:])}",
+        "machine": machine(),
+        "judge": arguments.judge.name,
+        "load": {"mode": arguments.mode, "groups": arguments.groups, **asdict(workload)},
+        **asdict(comparison),
+        "rounds": rounds,
+    }
+    told(found, arguments.out)
 
 
 if __name__ == "__main__":
