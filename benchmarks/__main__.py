@@ -32,12 +32,12 @@ _SIDE: Final = 252
 PARTS: Final[Mapping[str, Sequence[str]]] = {
     "overhead": ("benchmarks.overhead",),
     "counters": ("benchmarks.counters", "--judge", "{nano}", "--side", str(_SIDE)),
-    "probe, a few million": ("benchmarks.speed", "--judge", "{nano}", "--side", str(_SIDE), "--groups", "1"),
-    "probe, 40M": (
+    "probe 3M": ("benchmarks.speed", "--judge", "{nano}", "--side", str(_SIDE), "--groups", "1"),
+    "probe 40M": (
         *("benchmarks.speed", "--judge", "{40M}", "--side", str(_SIDE), "--groups", "1"),
         *("--contenders", "edit-rrm,vllm-serve-question-first,offline"),
     ),
-    "think, 40M": (
+    "think 40M": (
         *("benchmarks.speed", "--judge", "{40M-as-nano}", "--mode", "think", "--side", "84", "--groups", "1"),
         *("--contenders", "edit-rrm,vllm-serve"),
     ),
