@@ -38,7 +38,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         *("--contenders", "edit-rrm,vllm-serve-question-first,offline"),
     ),
     "think 40M": (
-        *("benchmarks.speed", "--judge", "{40M-as-nano}", "--mode", "think", "--side", "84", "--groups", "1"),
+        *("benchmarks.speed", "--judge", "{40M-as-nano}", "--mode", "think", "--shapes", "--groups", "1"),
         *("--contenders", "edit-rrm,vllm-serve"),
     ),
     "growth": ("benchmarks.growth", "--repetitions", "2"),
