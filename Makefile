@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check docs deploy-check image soak serve nano nano-editor editor clean
+.PHONY: help venv demo test lint check docs deploy-check image soak bench serve nano nano-editor editor clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ image: ## Build the image that needs no GPU, without Docker, and have it judge o
 
 soak: $(STAMP) ## Half an hour of load, faults and damage; prints what came of it (MINUTES=1 for a quick look)
 	EDIT_RRM_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/soak -m soak --timeout=7200
+
+bench: $(STAMP) ## Measure the service beside what would be run in its place; a quarter of an hour on two idle cores
+	$(BIN)/python -m benchmarks
 
 serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
 	$(BIN)/edit-rrm serve

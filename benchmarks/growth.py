@@ -1,15 +1,14 @@
 r"""How the cost of a reward grows: with the group, principles, pictures, groups at a time; and what it is made of.
 
-    python -m benchmarks.growth --judge build/judges/40M --mode probe --out build/growth.json
+    python -m benchmarks.growth --out build/growth.json
 
-The service alone, one thing varied at a time. Repetitions go through all points in turn, so that a slow minute is in
-all of them; every group is new to the service.
+The service alone, one thing varied at a time, with a judge that sees pictures as large as they are. Repetitions go
+through all points in turn, so that a slow minute is in all of them; every group is new to the service.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -23,13 +22,16 @@ import psutil
 
 from benchmarks.machine import machine
 from benchmarks.speed.rounds import Spread
-from benchmarks.widened import NANO
+from benchmarks.told import told
+from benchmarks.widened import resized
 from edit_rrm.verdicts import Mode, Usage
 from edit_rrm_client import RewardClient
 from edit_rrm_client.bench.workload import Workload, prepared
 from edit_rrm_client.local import local_service
 
 _TIMEOUT_S = 600.0
+_LARGEST: Final = 896
+"""Pixels a side that the judge sees."""
 _USUAL: Final = Workload(group_size=12, side=112, principles=5)
 
 
@@ -47,7 +49,10 @@ POINTS: Final[Mapping[str, Mapping[int, Point]]] = {
         size: Point(replace(_USUAL, group_size=size), groups=max(1, 48 // size)) for size in (1, 6, 12, 24, 48)
     },
     "principles": {count: Point(replace(_USUAL, principles=count)) for count in (1, 3, 5, 9)},
-    "pixels a side": {side: Point(replace(_USUAL, side=side)) for side in (112, 256, 512, 1024)},
+    "pixels a side": {
+        side: Point(replace(_USUAL, side=side), groups=groups)
+        for side, groups in ((112, 4), (224, 4), (448, 2), (896, 1))
+    },
     "groups at a time": {number: Point(_USUAL, in_flight=number, groups=8) for number in (1, 2, 4, 8)},
 }
 
@@ -163,16 +168,18 @@ def _peak_mib(process: psutil.Process) -> float:
 def main() -> None:
     """Run as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judge", type=Path, default=NANO, help="Checkpoint folder.")
+    parser.add_argument("--judge", type=Path, help="Checkpoint folder. [the shipped judge's weights, for any size]")
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], default="probe")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    found = measure(arguments.judge, Mode(arguments.mode), arguments.repetitions)
-    text = json.dumps({"machine": machine(), "judge": arguments.judge.name, "mode": arguments.mode, **found}, indent=2)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        judge = arguments.judge
+        if judge is None:
+            judge = Path(folder) / "nano-any-size"
+            resized(judge, side=_LARGEST)
+        found = measure(judge, Mode(arguments.mode), arguments.repetitions)
+    told({"machine": machine(), "judge": judge.name, "mode": arguments.mode, **found}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=0.0, help="That a call of the engine takes.")
+    parser.add_argument("--cache-bytes", type=int, default=0, help="Of verdicts, and of answers kept for repeats.")
     arguments = parser.parse_args()
-    settings = Settings(port=arguments.port, sentinels="off", cache_bytes=0)
+    kept = {"cache_bytes": arguments.cache_bytes}
+    if arguments.cache_bytes:
+        kept["idempotency_bytes"] = arguments.cache_bytes
+    settings = Settings(port=arguments.port, sentinels="off", **kept)
     engine = NullEngine(arguments.seconds)
     raise SystemExit(
         run(settings, loader=lambda _: LoadedJudge(engine, JudgeCard(name="null"), load_prompt_set("nano")))

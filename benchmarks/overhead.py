@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import pickle
 import statistics
@@ -33,6 +32,7 @@ from benchmarks.machine import machine
 from benchmarks.null_engine import PRINCIPLES
 from benchmarks.running import free_port, running
 from benchmarks.speed.rounds import Spread, compared
+from benchmarks.told import told
 from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group, RewardClient
 from edit_rrm_client.bench.workload import Workload, prepared
@@ -86,7 +86,13 @@ def callers(seconds: float, *, at_once: int, size: int, side: int, rounds: int) 
             took["flask-pickle"] = _timed(partial(_posted, pattern, pickles[some], at_once))
             if number > 0:
                 found.append({name: 1e3 * at_once * size / ms for name, ms in took.items()})
-    return {**asdict(compared(found)), "rounds": found}
+    return {
+        "rates": asdict(compared(found))["rates"],
+        "ratios_to_flask_pickle": {
+            name: asdict(Spread.of([one[name] / one["flask-pickle"] for one in found])) for name in sent
+        },
+        "rounds": found,
+    }
 
 
 def _reward(client: RewardClient, group: Group) -> None:
@@ -191,10 +197,7 @@ def main() -> None:
         "single": {name: asdict(spread) for name, spread in one.items()},
         "callers": {"judge_s": arguments.seconds, "callers": arguments.at_once, "edits": arguments.size, **many},
     }
-    text = json.dumps(found, indent=2)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+    told(found, arguments.out)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ from edit_rrm.card import CARD_FILE
 NANO: Final = Path(__file__).parents[1] / "service" / "edit_rrm_service" / "judges" / "nano"
 _WIDER: Final = 4
 """The text's widths are multiplied by so much. Its root is a power of 2, and norms are rescaled without rounding."""
+_LEAST: Final = 56
+"""Pixels a side that the least of images is scaled up to: four tokens."""
+_CONTEXT: Final = 4_096
+"""Tokens; nano's positions end there."""
 _AS_THEY_ARE: Final = (
     "patch_embed.proj.weight",
     "merger.ln_q.weight",
@@ -62,9 +66,7 @@ def widen(size: Wide, target: Path, source: Path = NANO, *, side: int | None = N
         size: How large.
         target: Its folder.
         source: The checkpoint it judges like: a Qwen2.5-VL with tied embeddings.
-        side: Pixels a side that it scales square images to; the source's where left out. At another size than the
-            source was trained on, what it answers means nothing and only its speed does: probabilities of yes and no
-            are then taken however small they are together.
+        side: As in `resized`.
 
     Returns:
         The number of its parameters.
@@ -80,17 +82,31 @@ def widen(size: Wide, target: Path, source: Path = NANO, *, side: int | None = N
     if size.text_hidden < text["intermediate_size"] or size.vision_hidden < vision["intermediate_size"]:
         raise ValueError(f"{source} has wider feed-forward layers than {size}")
     weights = _widened(load_file(source / "model.safetensors"), config, size)
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
-        if path.name not in ("config.json", "model.safetensors"):
-            shutil.copyfile(path, target / path.name)
-    if side is not None:
-        card = json.loads((source / CARD_FILE).read_text(encoding="utf-8"))
-        card |= {"image": {"min_pixels": side**2, "max_pixels": side**2}, "label_mass_floor": 0.0}
-        (target / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    resized(target, source, side=side)
     (target / "config.json").write_text(json.dumps(_config(config, size), indent=2) + "\n", encoding="utf-8")
     save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
     return sum(value.numel() for value in weights.values())
+
+
+def resized(target: Path, source: Path = NANO, *, side: int | None) -> None:
+    """Write a checkpoint that looks at larger images, or smaller ones.
+
+    Args:
+        target: Its folder.
+        source: The checkpoint it copies.
+        side: Pixels a side that it scales larger square images down to; the source's where left out. At another size
+            than the source was trained on, what it answers means nothing and only its speed does: probabilities of yes
+            and no are then taken however small they are together.
+
+    Raises:
+        OSError: A folder cannot be read or written.
+    """
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    if side is not None:
+        card = json.loads((source / CARD_FILE).read_text(encoding="utf-8"))
+        card |= {"image": {"min_pixels": _LEAST**2, "max_pixels": side**2}, "label_mass_floor": 0.0}
+        card["max_model_len"] = _CONTEXT
+        (target / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def _config(config: Mapping[str, Any], size: Wide) -> dict[str, Any]:
@@ -189,12 +205,19 @@ def _norm(weight: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     """Run as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=sorted(SIZES), required=True)
+    parser.add_argument("--size", choices=["nano", *SIZES], required=True)
     parser.add_argument("--out", type=Path, required=True, help="The checkpoint's folder.")
-    parser.add_argument("--side", type=int, help="Pixels a side that it scales images to, such as 252. [nano's: 84]")
+    parser.add_argument(
+        "--side",
+        type=int,
+        help="Pixels a side that it scales larger images down to, such as 504. [nano scales all to 84]",
+    )
     arguments = parser.parse_args()
-    parameters = widen(SIZES[arguments.size], arguments.out, side=arguments.side)
-    print(f"{arguments.out}: {parameters / 1e6:.1f}M parameters")
+    if arguments.size == "nano":
+        resized(arguments.out, side=arguments.side)
+    else:
+        parameters = widen(SIZES[arguments.size], arguments.out, side=arguments.side)
+        print(f"{arguments.out}: {parameters / 1e6:.1f}M parameters")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from benchmarks.speed.contender import Contender, Judging, Setting
 from benchmarks.speed.offline import offline
 from benchmarks.speed.ours import edit_rrm_serve
 from benchmarks.speed.rounds import Comparison, compared
+from benchmarks.speed.shapes_groups import shapes_groups
 from benchmarks.speed.transformers_batches import transformers_batches
 from benchmarks.speed.vllm_serve import as_the_judge_asks, question_first
+from benchmarks.told import told
 from benchmarks.widened import NANO
 from edit_rrm.card import load_card
 from edit_rrm.verdicts import Mode
@@ -38,21 +40,20 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
 
 
 def measure(
-    setting: Setting, names: Sequence[str], workload: Workload, *, rounds: int, groups: int
+    setting: Setting, names: Sequence[str], made: Sequence[Group], *, rounds: int
 ) -> tuple[Comparison, list[dict[str, float]]]:
     """Have every contender judge the same groups, which none has seen, in every round.
 
     Args:
         setting: What they have in common.
         names: Of contenders; the first is what others are compared with.
-        workload: Of the groups; with principles.
-        rounds: After one that is not counted.
-        groups: Of a round.
+        made: Groups with principles, as many for each round, and for one more that is not counted.
+        rounds: How many.
 
     Raises:
         RuntimeError: A contender did not score what the others did.
     """
-    made = prepared(workload, (rounds + 1) * groups)
+    groups = len(made) // (rounds + 1)
     found: list[dict[str, float]] = []
     with ExitStack() as stack:
         judging = {}
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=24, help="Edits of a group.")
     parser.add_argument("--principles", type=int, default=5)
     parser.add_argument("--side", type=int, default=112, help="Of the pictures, pixels.")
+    parser.add_argument("--shapes", action="store_true", help="Groups of the shapes world, as its judges can read.")
     parser.add_argument("--in-flight", type=int, default=8, help="Groups at a time.")
     parser.add_argument("--contenders", default=",".join(CONTENDERS), help="By commas; the first is compared.")
     parser.add_argument("--logs", type=Path, default=Path("build/speed-logs"))
@@ -102,20 +104,22 @@ def main() -> None:
     names = arguments.contenders.split(",")
     if unknown := sorted(set(names) - set(CONTENDERS)):
         parser.error(f"no contender is called {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
-    comparison, rounds = measure(setting, names, workload, rounds=arguments.rounds, groups=arguments.groups)
-    text = json.dumps(
-        {
-            "command": f"python -m benchmarks.speed {' '.join(sys.argv[1:])}",
-            "machine": machine(),
-            "load": {"mode": arguments.mode, "groups": arguments.groups, **asdict(workload)},
-            **asdict(comparison),
-            "rounds": rounds,
+    count = (arguments.rounds + 1) * arguments.groups
+    made = shapes_groups(arguments.size, count) if arguments.shapes else prepared(workload, count)
+    comparison, rounds = measure(setting, names, made, rounds=arguments.rounds)
+    found = {
+        "command": f"python -m benchmarks.speed {' '.join(sys.argv[1:])}",
+        "machine": machine(),
+        "judge": arguments.judge.name,
+        "load": {
+            "mode": arguments.mode,
+            "groups": arguments.groups,
+            **({"group_size": arguments.size, "pictures": "shapes"} if arguments.shapes else asdict(workload)),
         },
-        indent=2,
-    )
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+        **asdict(comparison),
+        "rounds": rounds,
+    }
+    told(found, arguments.out)
 
 
 if __name__ == "__main__":

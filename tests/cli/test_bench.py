@@ -38,6 +38,16 @@ def test_for_programs(url: str) -> None:
     assert found["service"]["decompositions"] in (None, 0.0), "they were given"
 
 
+def test_single_edits_beside_the_load(url: str) -> None:
+    load = ("--groups", "40", "--size", "2", "--side", "32", "--in-flight", "1", "--interactive", "30")
+    done = edit_rrm("bench", "--url", url, *load, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["interactive"]["scored"] == found["interactive"]["edits"] > 0
+    assert found["interactive"]["latency_p99"] >= found["interactive"]["latency_p50"] > 0.0
+    assert found["figures"]["scored"] == 80, "single edits are not among them"
+
+
 def test_what_is_not_scored_is_said_and_fails_the_command() -> None:
     with judging_service(lambda _: "no judgement") as url:
         done = edit_rrm("bench", "--url", url, *SMALL, "--warmup", "0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +68,10 @@ async def put_under_load(
 
     async def judged(group: Group, due: float) -> Served:
         nonlocal back
-        found = await client.rewards(
-            group.instruction, group.source, group.edited, principles=group.principles, mode=mode
-        )
+        served = await _judged(client, group, due, began, mode)
         back += 1
         progress(back)
-        return Served(due, now(), found.outcomes, found.usage, found.attempts)
+        return served
 
     async def at(group: Group, due: float) -> Served:
         await asyncio.sleep(max(0.0, due - now()))
@@ -95,6 +94,48 @@ async def put_under_load(
                 due = now()
                 served += await _all([judged(group, due) for group in groups[first : first + size]])
             return served
+
+
+async def trickle(
+    client: AsyncRewardClient,
+    make: Callable[[int], Group],
+    arrivals: Open,
+    until: asyncio.Event,
+    *,
+    mode: Mode = Mode.THINK,
+) -> list[Served]:
+    """Have groups judged that come now and then, beside another load.
+
+    Args:
+        client: Another one than the load's, for its own priority.
+        make: Makes the group of a number.
+        arrivals: When they come, over and over.
+        until: Set when no more are to come; those under way are waited for.
+        mode: How they are judged.
+
+    Raises:
+        RewardClientError: As `put_under_load`.
+    """
+    began = time.monotonic()
+    tasks: list[asyncio.Task[Served]] = []
+    due = 0.0
+    async with asyncio.TaskGroup() as together:
+        while True:
+            number = len(tasks)
+            (pause,) = arrivals.due(1, seed=number)
+            due += pause
+            group = await asyncio.to_thread(make, number)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), max(0.0, began + due - time.monotonic()))
+            if until.is_set():
+                break
+            tasks.append(together.create_task(_judged(client, group, due, began, mode)))
+    return [task.result() for task in tasks]
+
+
+async def _judged(client: AsyncRewardClient, group: Group, due: float, began: float, mode: Mode) -> Served:
+    found = await client.rewards(group.instruction, group.source, group.edited, principles=group.principles, mode=mode)
+    return Served(due, time.monotonic() - began, found.outcomes, found.usage, found.attempts)
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, Served]]) -> list[Served]:

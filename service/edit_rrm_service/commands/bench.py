@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -50,6 +53,10 @@ def bench(
     burst: Annotated[
         int | None, typer.Option(help="A trainer's steps: so many groups at once, the next when all are back.", min=1)
     ] = None,
+    interactive: Annotated[
+        float,
+        typer.Option(help="Beside the load, so many single edits a second of interactive priority.", min=0.0),
+    ] = 0.0,
     deadline: Annotated[
         float | None, typer.Option(help="Seconds within which a group is of use: goodput counts those alone.", min=0.0)
     ] = None,
@@ -78,6 +85,10 @@ def bench(
         edit-rrm bench --url http://judge:8000 --mode probe --principles 5 --in-flight 16
 
     \b
+    How long people wait for one edit while a trainer sends its groups:
+        edit-rrm bench --url http://judge:8000 --interactive 0.5
+
+    \b
     What comes back within 30 s when 2 groups a second arrive:
         edit-rrm bench --url http://judge:8000 --rate 2 --deadline 30 --groups 200
     """
@@ -97,21 +108,27 @@ def bench(
         image_format=image_format,
         seed=seed,
     )
+    beside = (replace(workload, group_size=1, seed=seed + 1), interactive) if interactive > 0.0 else None
     made = _made(workload, warmup + groups, quiet=as_json)
     with serving(url or [], model, engine) as urls:
         try:
-            served, counted = asyncio.run(
-                _measured(urls, made[:warmup], made[warmup:], arrivals, Mode(mode), api_key, quiet=as_json)
+            served, single, counted = asyncio.run(
+                _measured(
+                    urls, made[:warmup], made[warmup:], arrivals, Mode(mode), api_key, beside=beside, quiet=as_json
+                )
             )
         except (RewardClientError, OSError) as error:
             fail(str(error))
     from edit_rrm_client.bench.summary import summary
 
     found = summary(served, deadline)
+    singles = summary(single) if single else None
     if as_json:
-        typer.echo(json.dumps(_as_json(workload, arrivals, mode, groups, deadline, found, counted), indent=2))
+        report = _as_json(workload, arrivals, mode, groups, deadline, found, counted)
+        report["interactive"] = None if singles is None else {"rate": interactive, **singles.as_json()}
+        typer.echo(json.dumps(report, indent=2))
     else:
-        _print(found, counted)
+        _print(found, singles, counted)
     raise SystemExit(0 if found.scored == found.edits else 1)
 
 
@@ -144,8 +161,9 @@ async def _measured(
     mode: Any,
     api_key: str | None,
     *,
+    beside: tuple[Workload, float] | None,
     quiet: bool,
-) -> tuple[list[Served], Counted | None]:
+) -> tuple[list[Served], list[Served], Counted | None]:
     from edit_rrm_client import AsyncRewardClient
     from edit_rrm_client.bench.arrivals import Closed
     from edit_rrm_client.bench.load import put_under_load
@@ -157,10 +175,32 @@ async def _measured(
     async with client:
         await put_under_load(client, warmup, Closed(1), mode=mode)
         before = await _counts(urls, api_key)
-        with _bar("judging groups", len(groups), quiet=quiet) as told:
-            served = await put_under_load(client, groups, arrivals, mode=mode, progress=told)
+        ended = asyncio.Event()
+        single = asyncio.ensure_future(_single(urls, api_key, beside, ended, mode))
+        try:
+            with _bar("judging groups", len(groups), quiet=quiet) as told:
+                served = await put_under_load(client, groups, arrivals, mode=mode, progress=told)
+        finally:
+            ended.set()
+            singles = await single
         after = await _counts(urls, api_key)
-    return served, None if before is None or after is None else between(before, after)
+    return served, singles, None if before is None or after is None else between(before, after)
+
+
+async def _single(
+    urls: Sequence[str], api_key: str | None, beside: tuple[Workload, float] | None, ended: asyncio.Event, mode: Any
+) -> list[Served]:
+    """Single edits of interactive priority, until the load has ended."""
+    from edit_rrm_client import AsyncRewardClient
+    from edit_rrm_client.bench.arrivals import Open
+    from edit_rrm_client.bench.load import trickle
+    from edit_rrm_client.bench.workload import group
+
+    if beside is None:
+        return []
+    workload, rate = beside
+    async with AsyncRewardClient(urls, api_key=api_key, timeout=_TIMEOUT_S, priority="interactive") as client:
+        return await trickle(client, partial(group, workload), Open(rate), ended, mode=mode)
 
 
 async def _counts(urls: Sequence[str], api_key: str | None) -> Counts | None:
@@ -180,25 +220,20 @@ async def _counts(urls: Sequence[str], api_key: str | None) -> Counts | None:
             return None
 
 
-def _bar(what: str, total: int, *, quiet: bool) -> Any:
+@contextmanager
+def _bar(what: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal's standard error; yields what is to be told how much is done."""
-    from contextlib import contextmanager
-
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    @contextmanager
-    def shown() -> Any:
-        console = Console(stderr=True)
-        if quiet or not console.is_terminal:
-            yield lambda done: None
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda done: progress.update(task, completed=done)
-
-    return shown()
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def _as_json(
@@ -220,14 +255,23 @@ def _as_json(
     }
 
 
-def _print(found: Summary, counted: Counted | None) -> None:
+def _print(found: Summary, singles: Summary | None, counted: Counted | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False)
     for name, value in _rows(found, counted):
         table.add_row(name, value)
+    if singles is not None:
+        table.add_row(f"{singles.edits} single edits meanwhile", _latencies(singles))
     Console().print(table)
+
+
+def _latencies(found: Summary) -> str:
+    return (
+        f"p50 {found.latency_p50:.2f} s, p95 {found.latency_p95:.2f} s, p99 {found.latency_p99:.2f} s, "
+        f"at most {found.latency_max:.2f} s"
+    )
 
 
 def _rows(found: Summary, counted: Counted | None) -> list[tuple[str, str]]:
@@ -239,13 +283,7 @@ def _rows(found: Summary, counted: Counted | None) -> list[tuple[str, str]]:
     ]
     if found.goodput_per_s is not None:
         rows.append(("of use, a second", f"{found.goodput_per_s:.2f}"))
-    rows.append(
-        (
-            "a group takes",
-            f"p50 {found.latency_p50:.2f} s, p95 {found.latency_p95:.2f} s, p99 {found.latency_p99:.2f} s, "
-            f"at most {found.latency_max:.2f} s",
-        )
-    )
+    rows.append(("a group takes", _latencies(found)))
     unscored = {name: count for name, count in found.outcomes.items() if name != "scored"}
     if unscored:
         rows.append(("not scored", ", ".join(f"{count} {name}" for name, count in unscored.items())))

@@ -14,9 +14,9 @@ from PIL import Image
 from edit_rrm.verdicts import Outcome, Usage
 from edit_rrm_client import AsyncRewardClient, RewardClientError
 from edit_rrm_client.bench.arrivals import Arrivals, Bursts, Closed, Open
-from edit_rrm_client.bench.load import Served, put_under_load
+from edit_rrm_client.bench.load import Served, put_under_load, trickle
 from edit_rrm_client.bench.summary import summary
-from edit_rrm_client.bench.workload import Workload, prepared
+from edit_rrm_client.bench.workload import Workload, group, prepared
 from tests.client.fake_service import judgement, judging_service
 
 
@@ -75,6 +75,23 @@ def test_an_open_loop_counts_from_when_a_group_was_due() -> None:
     assert max(one.due for one in served) < 0.1
     # 16 edits, one after the other, of 50 ms: the last group's wait is in its latency.
     assert summary(served).latency_max >= 0.7
+
+
+def test_single_edits_trickle_in_until_the_load_beside_them_is_over() -> None:
+    single = Workload(group_size=1, side=16, seed=9)
+
+    async def run(url: str) -> list[Served]:
+        until = asyncio.Event()
+        asyncio.get_running_loop().call_later(1.0, until.set)
+        async with AsyncRewardClient(url, timeout=20.0, priority="interactive") as client:
+            return await trickle(client, lambda number: group(single, number), Open(20.0), until)
+
+    with judging_service(Watched(0.02)) as url:
+        served = asyncio.run(run(url))
+    assert 5 <= len(served) <= 40
+    assert all(one.outcomes == (Outcome.SCORED,) for one in served)
+    assert [one.due for one in served] == sorted(one.due for one in served)
+    assert served[-1].due < 1.5
 
 
 def test_arrivals_have_their_rate() -> None:
