@@ -46,7 +46,7 @@ class Report:
     groups: int
     edits: int
     runs: int
-    png_kilobytes: float
+    kilobytes: float
     encoding: Spread
     """CPU time of encoding one image."""
     from_images: Spread
@@ -122,7 +122,7 @@ def measure(*, side: int, groups: int, edits: int, runs: int) -> Report:
         groups=groups,
         edits=edits,
         runs=runs,
-        png_kilobytes=round(statistics.mean(map(len, files)) / 1e3, 1),
+        kilobytes=round(statistics.mean(map(len, files)) / 1e3, 1),
         encoding=spreads[encoding],
         from_images=spreads[from_images],
         from_files=spreads[from_files],
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{report.runs} runs of {report.groups} groups x {report.edits} edits of {report.side} x {report.side}, ",
         end="",
     )
-    print(f"PNG of {report.png_kilobytes:g} kB; {report.machine}")
+    print(f"WebP of {report.kilobytes:g} kB; {report.machine}")
     rows = {
         "encode an image": report.encoding,
         "judge an edit from a PIL image": report.from_images,

@@ -87,7 +87,7 @@ class AsyncRewardClient:
             expect_identity: The judge's identity; or ``first``, for that of the first answer. Another one is an error.
             priority: To ask for; the service's own default where left out.
             image_format: What pixels are sent as: ``webp``, compressed without loss; or ``ppm``, three bytes a pixel,
-                which spares both ends the work where the network is fast. Files are sent as they are.
+                which spares both ends the work where the network is fast; or ``png``. Files are sent as they are.
             transport: Replaces the network, for tests.
 
         Raises:

@@ -35,8 +35,8 @@ ImageInput = Image.Image | npt.NDArray[Any] | Tensor | bytes | bytearray | memor
 Images, arrays and tensors are sent as lossless WebP or PNG, or as PPM; files as they are.
 """
 
-ImageFormat = Literal["webp", "ppm"]
-"""What pixels are sent as: lossless WebP, or PPM, which is three bytes a pixel and takes no time.
+ImageFormat = Literal["webp", "ppm", "png"]
+"""What pixels are sent as: lossless WebP; PPM, which is three bytes a pixel and takes no time; or PNG, which all read.
 
 Compressing a photograph of 512 x 512 and reading it takes twenty times as long as sending three bytes a pixel through a
 fast network; through a slow one it pays.
@@ -158,7 +158,7 @@ def _lossless(image: Image.Image, as_format: ImageFormat) -> bytes:
     buffer = BytesIO()
     if as_format == "ppm" and image.mode == "RGB":
         image.save(buffer, "PPM")
-    elif image.mode in _WEBP_MODES and max(image.size) <= _WEBP_SIDE and features.check("webp"):
+    elif as_format == "webp" and image.mode in _WEBP_MODES and max(image.size) <= _WEBP_SIDE and features.check("webp"):
         # The least effort, at which noise is no larger than PNG at its most; `exact` keeps what is transparent.
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
     else:

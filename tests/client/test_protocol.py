@@ -33,7 +33,9 @@ def error_body(**fields: Any) -> bytes:
     return ErrorBody(error=ErrorDetail(**detail)).model_dump_json().encode()
 
 
-@pytest.mark.parametrize(("as_format", "kind"), [("webp", "image/webp"), ("ppm", "image/x-portable-pixmap")])
+@pytest.mark.parametrize(
+    ("as_format", "kind"), [("webp", "image/webp"), ("ppm", "image/x-portable-pixmap"), ("png", "image/png")]
+)
 @given(width=st.integers(1, 20), height=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
 def test_a_pil_image_loses_no_pixel(as_format: ImageFormat, kind: str, width: int, height: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -64,9 +64,9 @@ async def test_a_length_that_is_no_number_is_not_believed(client: httpx2.AsyncCl
     assert reply.status_code == 413
 
 
-async def test_the_default_limit_refuses_60_megabytes_on_a_socket_and_the_sender_reads_why() -> None:
+async def test_the_default_limit_refuses_120_megabytes_on_a_socket_and_the_sender_reads_why() -> None:
     async with listening(FakeEngine()) as url, httpx2.AsyncClient(base_url=url, timeout=60.0) as client:
-        reply = await post(client, edited=b"\x00" * 60_000_000)
+        reply = await post(client, edited=b"\x00" * 120_000_000)
         assert reply.status_code == 413
         assert error_of(reply)["code"] == "body_too_large"
         assert (await post(client)).status_code == 200
@@ -83,7 +83,7 @@ async def test_on_a_socket_one_without_a_length_is_refused_too() -> None:
 
 
 async def test_the_answer_comes_before_the_body_does() -> None:
-    head = "POST /v1/reward HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000000\r\n\r\n"
+    head = "POST /v1/reward HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 600000000\r\n\r\n"
     async with listening(FakeEngine()) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx2.URL(url).port)
         writer.write(head.encode())

@@ -41,7 +41,7 @@ async def test_errors_carry_it_too(client: httpx2.AsyncClient) -> None:
     replies = [
         await client.get("/v1/nowhere", headers=headers),
         await post(client, instruction="", headers=headers),
-        await client.post("/v1/reward", content=b"", headers={**headers, "content-length": "99999999"}),
+        await client.post("/v1/reward", content=b"", headers={**headers, "content-length": "999999999"}),
     ]
     async with running(FakeEngine(), api_key_hashes=(hash_key("key"),)) as guarded:
         replies.append(await post(guarded, headers=headers))

@@ -61,8 +61,10 @@ def bench(
         float | None, typer.Option(help="Seconds within which a group is of use: goodput counts those alone.", min=0.0)
     ] = None,
     image_format: Annotated[
-        Literal["webp", "ppm"],
-        typer.Option(help="What pictures are sent as: compressed without loss, or three bytes a pixel."),
+        Literal["webp", "ppm", "png"],
+        typer.Option(
+            help="What pictures are sent as: webp and png are compressed without loss, ppm is three bytes a pixel."
+        ),
     ] = "webp",
     warmup: Annotated[int, typer.Option(help="Groups sent first, one by one, and not counted.", min=0)] = 1,
     seed: Annotated[int, typer.Option(help="Of the pictures and arrivals.", min=0)] = 0,

@@ -162,7 +162,7 @@ def test_edits_are_resized_where_the_benchmark_says_so() -> None:
     ask(api, group, resize_edits=True)
     one, two = api.asked[0]["edited"]
     with Image.open(BytesIO(one)) as image:
-        assert (image.format, image.size) == ("PNG", (32, 32))
+        assert (image.format, image.size) == ("WEBP", (32, 32))
     assert two == png("green"), "one that fits goes out as it is"
     ask(api, group)
     assert api.asked[1]["edited"][0] == png("blue", (64, 32))
@@ -178,10 +178,10 @@ def test_a_photo_on_its_side_is_resized_upright() -> None:
     assert smaller.size == (16, 32)
 
 
-def test_formats_that_the_service_does_not_take_become_png() -> None:
+def test_formats_that_the_service_does_not_take_become_lossless_webp() -> None:
     assert sendable(png("blue")) == png("blue")
-    assert encode_image(sendable(png("blue", kind="BMP")))[:4] == b"\x89PNG"
+    assert encode_image(sendable(png("blue", kind="BMP")))[8:12] == b"WEBP"
     palette = BytesIO()
     Image.new("P", (4, 4)).save(palette, "GIF")
-    assert encode_image(sendable(palette.getvalue()))[:4] == b"\x89PNG"
-    assert encode_image(resized(palette.getvalue(), png("red")))[:4] == b"\x89PNG"
+    assert encode_image(sendable(palette.getvalue()))[8:12] == b"WEBP"
+    assert encode_image(resized(palette.getvalue(), png("red")))[8:12] == b"WEBP"

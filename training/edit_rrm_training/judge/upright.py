@@ -36,4 +36,4 @@ def upright(content: bytes) -> bytes:
             f"it cannot be decoded ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from None
     white = Image.new("RGBA", rgba.size, "white")
-    return encode_image(Image.alpha_composite(white, rgba).convert("RGB"))
+    return encode_image(Image.alpha_composite(white, rgba).convert("RGB"), "png")

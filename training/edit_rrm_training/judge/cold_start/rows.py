@@ -108,7 +108,7 @@ class ShapesRows:
 
         sample = make(self._split, index)
         source, edited = (
-            encode_image(Image.fromarray(pixels)) for pixels in (sample.source_pixels(), sample.edited_pixels())
+            encode_image(Image.fromarray(pixels), "png") for pixels in (sample.source_pixels(), sample.edited_pixels())
         )
         return read_row(f"{self.name}/{index}", sample.instruction, {"bytes": source}, {"bytes": edited})
 

@@ -163,7 +163,7 @@ class GroupAsker:
 
 
 def sendable(image: StoredImage) -> StoredImage:
-    """An image as a service takes it: PNG, JPEG and WebP files untouched, other formats as lossless PNG."""
+    """An image as a service takes it: PNG, JPEG and WebP files untouched, other formats as pixels."""
     if isinstance(image, bytes) and content_type(image) == "application/octet-stream":
         return _opened(image)
     return image

@@ -151,7 +151,7 @@ def data_url(content: bytes) -> str:
     """An image file as a PNG data URL: every host reads PNG, and it adds no artefacts of its own."""
     if not content.startswith(b"\x89PNG"):
         with Image.open(io.BytesIO(content)) as image:
-            content = encode_image(image)
+            content = encode_image(image, "png")
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
