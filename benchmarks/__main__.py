@@ -63,11 +63,16 @@ def main() -> None:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
     judges = _judges(arguments.work)
     found: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    failed: list[str] = []
     for name in names:
         began = time.monotonic()
         print(f"{name}: {' '.join(PARTS[name])}", file=sys.stderr, flush=True)
-        found[name] = _run([piece.format(**judges) for piece in PARTS[name]], arguments.work / f"{_slug(name)}.json")
+        part = _run([piece.format(**judges) for piece in PARTS[name]], arguments.work / f"{_slug(name)}.json")
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        if part is None:
+            failed.append(name)
+        else:
+            found[name] = part
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"{found['date']}-{arguments.host}.json"
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -75,6 +80,8 @@ def main() -> None:
         print(f"{what:<66} {value}")
     drawn = draw(found, path.with_suffix(".png"))
     print(f"written: {path}" + (f", {path.with_suffix('.png')}" if drawn else ""))
+    if failed:
+        raise SystemExit(f"without {', '.join(failed)}, which failed; why is above")
 
 
 def _judges(work: Path) -> dict[str, Path]:
@@ -87,16 +94,10 @@ def _judges(work: Path) -> dict[str, Path]:
 
 
 def _run(arguments: Sequence[str], out: Path) -> Any:
-    """Run a part in a process of its own.
-
-    Raises:
-        SystemExit: It failed; its own words are above.
-    """
+    """Run a part in a process of its own; None where it failed, in its own words."""
     command = [sys.executable, "-W", "ignore", "-m", *arguments, "--out", str(out)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own modules
-    if done.returncode != 0:
-        raise SystemExit(f"{arguments[0]} failed; what it said is above")
-    return json.loads(out.read_text(encoding="utf-8"))
+    return None if done.returncode != 0 else json.loads(out.read_text(encoding="utf-8"))
 
 
 def _slug(text: str) -> str:

@@ -144,14 +144,7 @@ def _timed(work: Callable[[], object]) -> float:
 @contextmanager
 def _null_service(seconds: float) -> Iterator[str]:
     port = free_port()
-    command = [
-        sys.executable,
-        *os.environ.get("NULLMOD", "-m benchmarks.null_engine").split(),
-        "--port",
-        str(port),
-        "--seconds",
-        str(seconds),
-    ]
+    command = [sys.executable, "-m", "benchmarks.null_engine", "--port", str(port), "--seconds", str(seconds)]
     with running(command, port, "/readyz", log=_log("null-engine"), env=os.environ) as url:
         yield url
 

@@ -33,9 +33,10 @@ from edit_rrm.verdicts import Mode
 from edit_rrm_client import Group
 from edit_rrm_client.images import encode_image
 from edit_rrm_training.editor.edit import load_editor, make_edits
-from edit_rrm_training.editor.policies.base import EditPolicy
-from edit_rrm_training.shapes import make
+from edit_rrm_training.editor.policies.base import EditPolicy, PromptTooLongError
+from edit_rrm_training.shapes import Sample, make
 
+_APART: Final = 100_000
 _STEPS: Final = 6
 """Of a trajectory, as in GRPO's few-step rollouts."""
 
@@ -79,7 +80,7 @@ def step(policy: EditPolicy, judge: Judging, samples: range, size: int) -> Step:
 
 def _sampled(policy: EditPolicy, samples: range, size: int) -> Iterator[Group]:
     for index in samples:
-        sample = make("train", index)
+        sample = _short(policy, index)
         source = Image.fromarray(sample.source_pixels())
         edits = make_edits(policy, source, sample.instruction, count=size, steps=_STEPS, seed=index)
         yield Group(
@@ -88,6 +89,18 @@ def _sampled(policy: EditPolicy, samples: range, size: int) -> Iterator[Group]:
             [encode_image(edit) for edit in edits],
             tuple(finding.principle for finding in sample.truth.findings),
         )
+
+
+def _short(policy: EditPolicy, index: int) -> Sample:
+    """A sample whose instruction the editor's text encoder takes whole: this one, or the next that is."""
+    while True:
+        sample = make("train", index)
+        try:
+            policy.encode([Image.fromarray(sample.source_pixels())], [sample.instruction])
+        except PromptTooLongError:
+            index += _APART
+        else:
+            return sample
 
 
 def compared(steps: Sequence[Mapping[str, Step]]) -> dict[str, dict[str, object]]:
