@@ -68,6 +68,9 @@ def _curve(axes: Any, what: str, points: Mapping[str, Any], power: float) -> Non
     times = [1e3 / point["rewards_per_s"]["median"] for point in points.values()]
     axes.loglog(values, times, marker="o", color=_OURS)
     axes.set_xticks(values, [f"{value:g}" for value in values], fontsize=7)
+    low, high = min(times), max(times)
+    # A logarithmic axis over less than a decade would have no number on it.
+    axes.set_yticks([low, (low * high) ** 0.5, high], [f"{low:.3g}", f"{(low * high) ** 0.5:.3g}", f"{high:.3g}"])
     axes.minorticks_off()
     axes.tick_params(axis="y", labelsize=7)
     axes.set_title(f"{what}: power {power:.2f}", fontsize=9)
