@@ -63,11 +63,14 @@ class SamplingRecipe(_Strict):
     """How rollouts are drawn."""
 
     sampler: SamplerName = "sde"
+    """`sde` (Flow-GRPO), `cps` (coefficients-preserving), or `match`: drawn without noise on the way, and learnt from
+    paths to what was drawn (Advantage Weighted Matching)."""
     steps: Count = 6
     noise_level: float = Field(default=0.9, ge=0.0)
+    """Of `sde` and `cps`; of `match` the deviation of a velocity from the policy's."""
     window: Count | None = None
     """Draw, and learn, in so many steps only, at a place that is drawn anew for every step of training
-    (Flow-GRPO-Fast); null for all of them."""
+    (Flow-GRPO-Fast); null for all of them. Of `match`: learn at so many times of each edit; null for 2."""
     window_within: Count | None = None
     """The window lies among the first so many steps, where a picture's contents are decided (Flow-GRPO-Fast takes the
     first half); null for anywhere."""
@@ -162,7 +165,12 @@ class EditorRecipe(_Strict):
     def _fits(self) -> Self:
         if self.groups % self.updates:
             raise ValueError(f"groups ({self.groups}) has to be a multiple of updates ({self.updates})")
-        if self.sampling.window is not None and self.sampling.window > self.sampling.steps:
+        matched = self.sampling.sampler == "match"
+        if matched and self.sampling.same_start:
+            raise ValueError(
+                "edits that begin alike are all the same with sampler match: set sampling.same_start: false"
+            )
+        if self.sampling.window is not None and self.sampling.window > self.sampling.steps and not matched:
             raise ValueError("sampling.window is longer than sampling.steps")
         within = self.sampling.window_within
         if within is not None and not (self.sampling.window or 1) <= within <= self.sampling.steps:

@@ -44,6 +44,19 @@ def roll_out(
             model's arithmetic allows.
         starts: Of the noise that edits begin with, where it is not to be their own.
     """
+    latents, drawn = drawn_to_the_end(policy, condition, steps, seeds, starts)
+    return Rollouts(condition, tuple(steps), drawn, tuple(policy.decode(latents, condition)))
+
+
+@torch.no_grad()
+def drawn_to_the_end(
+    policy: EditPolicy,
+    condition: Condition,
+    steps: Sequence[Step],
+    seeds: Sequence[int],
+    starts: Sequence[int] | None = None,
+) -> tuple[torch.Tensor, dict[int, Drawn]]:
+    """The latents that a trajectory ends in, and what its stochastic steps drew, as `roll_out` draws them."""
     latents = policy.noise(condition, seeds if starts is None else starts)
     drawn: dict[int, Drawn] = {}
     for number, step in enumerate(steps):
@@ -54,7 +67,7 @@ def roll_out(
             after = draw(mean, step, noise.to(mean.device))
             drawn[number] = Drawn(latents.cpu(), after.cpu(), mean.cpu())
         latents = after
-    return Rollouts(condition, tuple(steps), drawn, tuple(policy.decode(latents, condition)))
+    return latents, drawn
 
 
 def seed_of(*parts: int) -> int:

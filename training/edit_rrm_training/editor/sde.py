@@ -12,6 +12,9 @@ number:
   pictures come out clean of few steps, where the SDE leaves noise in them. It is made for few: its marginals are not
   the ODE's as steps get small, but narrower.
 
+- ``match``: no step of a trajectory, but a point on a straight path to a finished picture (`matching.py`), of whose
+  true velocity the policy's is the mean.
+
 A window of stochastic steps in an otherwise deterministic trajectory is Flow-GRPO-Fast.
 """
 
@@ -25,7 +28,7 @@ from typing import Literal
 
 import torch
 
-SamplerName = Literal["ode", "sde", "cps"]
+SamplerName = Literal["ode", "sde", "cps", "match"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,15 @@ class Step:
     """Time after it, less than `start`."""
     sampler: SamplerName
     sigma: float = 0.0
-    """``sde``: sigma_t. ``cps``: share of the end's noise that is new, 0 to 1. ``ode``: 0."""
+    """``sde``: sigma_t. ``cps``: share of the end's noise that is new, 0 to 1. ``match``: the density's. ``ode``: 0."""
 
     @property
     def std(self) -> float:
         """Deviation of what the step draws."""
         if self.sampler == "sde":
             return self.sigma * math.sqrt(self.start - self.end)
+        if self.sampler == "match":
+            return self.sigma
         return self.sigma * self.end
 
     @property
@@ -67,6 +72,8 @@ def trajectory(
     Raises:
         ValueError: The times do not fall from 1 to 0, there is no such step, or no such level.
     """
+    if sampler == "match":
+        raise ValueError("match is no sampler of trajectories: see matching.py")
     count = len(times) - 1
     if count < 1 or times[0] != 1.0 or times[-1] != 0.0 or any(a <= b for a, b in pairwise(times)):
         raise ValueError(f"times fall from 1 to 0, not {list(times)}")
@@ -99,6 +106,8 @@ def mean_of(step: Step, sample: torch.Tensor, velocity: torch.Tensor) -> torch.T
         Same shape, fp32.
     """
     x, v = sample.float(), velocity.float()
+    if step.sampler == "match":
+        return v
     t, dt = step.start, step.end - step.start
     if step.sampler == "cps":
         picture, noise = x - t * v, x + (1.0 - t) * v

@@ -21,6 +21,7 @@ from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
 from edit_rrm_training.editor.learner import Experience, Learner, Update
+from edit_rrm_training.editor.matching import match_times, roll_out_matched
 from edit_rrm_training.editor.plan import plan_step, window_of
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
 from edit_rrm_training.editor.prompts import Prompt, Prompts
@@ -191,28 +192,40 @@ class EditorTrainer:
         )
         mine = plans[self._accelerator.process_index :: self._accelerator.num_processes]
         sampling = recipe.sampling
-        window = window_of(
-            recipe.seed, number, steps=sampling.steps, window=sampling.window, within=sampling.window_within
-        )
+        window = range(0)
+        if sampling.sampler != "match":
+            window = window_of(
+                recipe.seed, number, steps=sampling.steps, window=sampling.window, within=sampling.window_within
+            )
         pending = _Pending(number)
         for place, plan in enumerate(mine):
             self._watcher.doing("sampling", place, len(mine))
             prompt = self._prompts[plan.prompt]
             condition = self._condition(prompt)
-            steps = trajectory(
-                self._policy.times(sampling.steps, condition), sampling.sampler, sampling.noise_level, window
-            )
+            times = self._policy.times(sampling.steps, condition)
             parts = []
             for first in range(0, recipe.group_size, sampling.batch):
                 seeds = plan.seeds[first : first + sampling.batch]
-                starts = [plan.seeds[0]] * len(seeds) if sampling.same_start else None
                 with self._accelerator.autocast():
-                    parts.append(roll_out(self._policy, condition.take([0] * len(seeds)), steps, seeds, starts))
+                    parts.append(self._drawn(condition.take([0] * len(seeds)), times, seeds, plan.seeds[0], window))
             rollouts = joined(parts)
             pending.rollouts.append(rollouts)
             pending.under_way.append(self._scorer.submit(prompt, rollouts.pictures))
         pending.sampling_s = time.monotonic() - began
         return pending
+
+    def _drawn(
+        self, condition: Condition, times: Sequence[float], seeds: Sequence[int], first: int, window: range
+    ) -> Rollouts:
+        """Edits of one group, whose first seed is `first`."""
+        sampling = self._recipe.sampling
+        if sampling.sampler == "match":
+            at = match_times(first, sampling.window or _MATCHES)
+            steps = trajectory(times, "ode", 0.0)
+            return roll_out_matched(self._policy, condition, steps, seeds, at, sampling.noise_level)
+        steps = trajectory(times, sampling.sampler, sampling.noise_level, window)
+        starts = [first] * len(seeds) if sampling.same_start else None
+        return roll_out(self._policy, condition, steps, seeds, starts)
 
     def _condition(self, prompt: Prompt) -> Condition:
         """A prompt's encoding; kept, because a run comes back to its prompts."""
@@ -287,6 +300,8 @@ class EditorTrainer:
 
 _KEPT = 4_096
 """Encodings that are kept at most."""
+_MATCHES = 2
+"""Times at which each edit is learnt from, by sampler `match`."""
 
 
 def joined(parts: Sequence[Rollouts]) -> Rollouts:
