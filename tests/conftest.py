@@ -16,7 +16,7 @@ from edit_rrm_client.local import local_service
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the running service."""
     log: Path = tmp_path_factory.mktemp("service") / "server.log"
-    with local_service(("--engine", "vllm"), log=log) as url:
+    with local_service(("--engine", "vllm", "--ui"), log=log) as url:
         yield url
 
 

@@ -11,9 +11,11 @@ import json
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
+import httpx2
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -55,9 +57,14 @@ def main(argv: list[str] | None = None) -> int:
         else:
             log = options.out / "server.log"
             _say(console, f"starting the service (log: {log})")
-            with local_service(("--engine", options.engine), log=log) as url:
+            # The page is an extra; where it is installed, the demo's service has it as `make serve` does.
+            page = ("--ui",) if find_spec("gradio") is not None else ()
+            with local_service(("--engine", options.engine, *page), log=log) as url:
                 rewards = _judge(url, index["instruction"], source, edits, options.mode)
-    except (LocalServiceError, RewardClientError) as error:
+                if page:
+                    _look(url)
+                    _say(console, "page: make serve, and open http://127.0.0.1:8000/ui")
+    except (LocalServiceError, RewardClientError, httpx2.HTTPError) as error:
         _say(console, str(error))
         return 1
 
@@ -89,6 +96,15 @@ def _judge(url: str, instruction: str, source: bytes, edits: list[Example], mode
             instruction, source, [example.edited for example in edits], mode=Mode(mode)
         ).raise_for_error()
     return list(reply.results)
+
+
+def _look(url: str) -> None:
+    """Ask for the page.
+
+    Raises:
+        httpx2.HTTPError: It is not there.
+    """
+    httpx2.get(f"{url}/ui/", timeout=60.0).raise_for_status()
 
 
 def _show(console: Console, instruction: str, example: Example, reward: Reward) -> None:

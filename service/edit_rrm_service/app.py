@@ -25,6 +25,7 @@ from edit_rrm_service.rate_limit import RateLimit
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader, ServiceState
 from edit_rrm_service.tracing import Tracer, tracer_for
+from edit_rrm_service.ui.gate import PATH, within
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def create_app(
     Raises:
         KeysError: The settings name a keys file that cannot be used.
         TracingError: They ask for traces, and OpenTelemetry is not installed.
+        PageError: They ask for the page, and Gradio is not installed.
     """
     settings = settings or Settings()
     if keys is None:
@@ -81,6 +83,12 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _answer_disconnect)
     routes = frozenset(route.path for one in routers for route in one.routes if hasattr(route, "path"))
+    routes |= {PATH} if settings.ui else set()
+    if settings.ui:
+        from edit_rrm_service.ui.mount import mount_page
+
+        mount_page(app, settings, keys)
+    open_paths = OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"}
     app.add_middleware(
         EdgeMiddleware,
         metrics=state.metrics,
@@ -88,7 +96,7 @@ def create_app(
         limit=RateLimit(),
         lifecycle=state.lifecycle,
         tracer=state.tracer,
-        open_paths=OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"},
+        is_open=lambda path: path in open_paths or (settings.ui and within(path)),
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.body_timeout_ms / 1e3,
         route_of=lambda scope: _known(scope, routes),
@@ -109,6 +117,8 @@ async def _load(state: ServiceState, on_failure: Callable[[str], None] | None) -
 
 def _known(scope: Scope, routes: frozenset[str]) -> str:
     """A path as a metric label: one of ours, or `other`, so that strangers cannot make labels."""
+    if within(scope["path"]) and PATH in routes:
+        return PATH
     return scope["path"] if scope["path"] in routes else "other"
 
 

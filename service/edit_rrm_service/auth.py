@@ -54,6 +54,11 @@ class KeyRing:
         callers = [caller for _, caller in self._callers] or [self._everybody]
         return tuple(dict.fromkeys(caller.name for caller in callers))
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is asked for a key."""
+        return bool(self._callers)
+
     def caller(self, header: str | None) -> Caller | None:
         """Whose key an `Authorization` header carries; None where it is nobody's.
 

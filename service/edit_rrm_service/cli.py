@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,12 +42,18 @@ def serve(
     tensor_parallel_size: Annotated[int | None, typer.Option(help="GPUs to split the model over. [default: 1]")] = None,
     base_url: Annotated[list[str] | None, typer.Option(help="Engine openai: a server; may be repeated.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
+    ui: Annotated[bool | None, typer.Option("--ui/--no-ui", help="A page to look at judgements, at /ui.")] = None,
+    ui_runs: Annotated[Path | None, typer.Option(help="Folder of runs that the page shows.")] = None,
 ) -> None:
     """Serve a judge over HTTP. Every flag is also an environment variable: --port is EDIT_RRM_PORT.
 
     \b
     The shipped judge, which needs no GPU and knows the shapes world:
         edit-rrm serve
+
+    \b
+    With a page to look at judgements, at http://127.0.0.1:8000/ui:
+        edit-rrm serve --ui
 
     \b
     A full-size one on a GPU:
@@ -74,6 +81,8 @@ def serve(
         "tensor_parallel_size": tensor_parallel_size,
         "base_urls": tuple(base_url) if base_url else None,
         "log_level": log_level,
+        "ui": ui,
+        "ui_runs": ui_runs,
     }
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]  # checked by pydantic, which is what the except is for

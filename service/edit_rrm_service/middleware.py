@@ -121,7 +121,7 @@ class EdgeMiddleware:
         limit: RateLimit,
         lifecycle: Lifecycle,
         tracer: Tracer,
-        open_paths: frozenset[str],
+        is_open: Callable[[str], bool],
         max_body_bytes: int,
         body_timeout_s: float,
         route_of: Callable[[Scope], str],
@@ -132,7 +132,7 @@ class EdgeMiddleware:
         self._limit = limit
         self._lifecycle = lifecycle
         self._tracer = tracer
-        self._open_paths = open_paths
+        self._is_open = is_open
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
         self._route_of = route_of
@@ -152,13 +152,13 @@ class EdgeMiddleware:
             seconds = time.perf_counter() - started
             status = exchange.status or _CLIENT_GONE
             self._metrics.request(self._route_of(scope), status, seconds)
-            level = logging.DEBUG if scope["path"] in self._open_paths else logging.INFO
+            level = logging.DEBUG if self._is_open(scope["path"]) else logging.INFO
             _logger.log(level, "%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1e3)
             current_request_id.reset(token)
 
     async def _admitted(self, scope: Scope, exchange: _Exchange) -> None:
         """Check whose request it is, and whether that caller may have one more."""
-        if scope["path"] in self._open_paths:
+        if self._is_open(scope["path"]):
             await self._answered(scope, exchange)
             return
         caller = self._keys.caller(exchange.headers.get("authorization"))

@@ -24,6 +24,7 @@ from edit_rrm_service.probes import ProbeServer
 from edit_rrm_service.settings import Settings
 from edit_rrm_service.state import Loader
 from edit_rrm_service.tracing import TracingError, tracer_for
+from edit_rrm_service.ui.mount import PageError
 
 _logger = logging.getLogger(__name__)
 
@@ -120,7 +121,13 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
 
     if settings.engine != "transformers":  # whose tensors are this process's, too, and come and go all the time
         give_back_large_blocks()
-    app = create_app(settings, loader=loader, on_failure=fail, keys=keys, tracer=tracer)
+    try:
+        app = create_app(settings, loader=loader, on_failure=fail, keys=keys, tracer=tracer)
+    except PageError as error:
+        for bound in sockets.values():
+            bound.close()
+        _say(str(error))
+        return 1
     config = uvicorn.Config(
         app,
         http=protocol_with_header_timeout(settings.header_timeout_ms / 1e3),
@@ -133,7 +140,8 @@ def run(settings: Settings, loader: Loader = load_judge) -> int:
     )
     probes = ProbeServer(app.state.service, sockets["--probe-port"]) if "--probe-port" in sockets else None
     server = DrainingServer(config, app.state.service.lifecycle, settings, probes)
-    told = f"http://{_bound_to(sockets['--port'])} (docs at /docs)"
+    pages = "docs at /docs, a page to look at judgements at /ui" if settings.ui else "docs at /docs"
+    told = f"http://{_bound_to(sockets['--port'])} ({pages})"
     if probes is not None:
         told += f", probes at http://{_bound_to(sockets['--probe-port'])}"
     sys.stderr.write(f"edit-rrm: {told}; loading {settings.model}\n")

@@ -106,13 +106,20 @@ class Settings(BaseSettings):
     engine_check_ms: int = Field(default=2_000, ge=10)
     """How often to look whether the engine is alive."""
 
+    ui: bool = False
+    """Whether /ui is a page where people look at judgements; it wants the extra `ui`."""
+    ui_runs: Path | None = None
+    """A folder whose training runs and evaluations the page shows to whoever may see the page."""
+    ui_judges: Listed = ()
+    """Other services that the page compares this one with, by their URLs, comma-separated."""
+
     otlp_endpoint: str | None = None
     """Where to send traces (OTLP over HTTP), such as http://collector:4318/v1/traces; none are made without."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("base_urls", "api_key_hashes", mode="before")
+    @field_validator("base_urls", "api_key_hashes", "ui_judges", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
@@ -122,6 +129,14 @@ class Settings(BaseSettings):
     def _is_redis(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("a Redis URL starts with redis://, rediss:// (TLS) or unix://")
+        return value
+
+    @field_validator("ui_judges")
+    @classmethod
+    def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"{url!r} is no address of a service, such as http://other-judge:8000")
         return value
 
     @field_validator("api_key_hashes")

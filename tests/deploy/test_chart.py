@@ -169,6 +169,7 @@ def test_checkov_has_nothing_to_say(tmp_path: Path) -> None:
         (KEYED | {"ingress": {"enabled": True, "hosts": ["a"]}}, "set networkPolicy.ingressNamespace"),
         (KEYED | {"service": {"type": "LoadBalancer"}}, "list addresses in networkPolicy.clients"),
         (KEYED | {"settings": {"metricsNeedKey": True}}, "leaves no metrics at the probes' port for a monitor"),
+        (KEYED | {"ui": {"enabled": True}, "replicas": 2}, "have your ingress keep a browser on one pod"),
         (KEYED | {"probes": {"port": 8000}}, "give probes a port of their own, such as 8001"),
         (KEYED | {"rollout": {"maxUnavailable": 0}}, "so that no update can begin: raise one of them"),
     ],
@@ -249,6 +250,7 @@ def test_the_schema_knows_every_setting_of_the_service() -> None:
     made = {
         "host", "port", "probe_port", "model", "engine", "tensor_parallel_size", "base_urls", "upstream_api_key",
         "api_key_hashes", "api_keys_file", "redis_url", "drain_delay_ms", "drain_timeout_ms", "sentinels_folder",
+        "ui", "ui_runs", "ui_judges",
     }  # fmt: skip
 
     def camel(name: str) -> str:
@@ -279,6 +281,15 @@ def test_settings_are_written_as_the_service_reads_them() -> None:
     assert data["EDIT_RRM_CACHE_TTL_S"] == "0.5"
     assert data["EDIT_RRM_METRICS_NEED_KEY"] == "true"
     assert "EDIT_RRM_MAX_RUNNING" not in data
+
+
+def test_the_page_is_off_unless_asked_for() -> None:
+    assert not [name for name in environment(rendered("minimal")) if name.startswith("EDIT_RRM_UI")]
+    page = {"enabled": True, "runs": "/runs", "judges": ["http://one:8000", "https://two"]}
+    data = find(render(KEYED | {"ui": page}), "ConfigMap")["data"]
+    assert data["EDIT_RRM_UI"] == "true"
+    assert data["EDIT_RRM_UI_RUNS"] == "/runs"
+    assert data["EDIT_RRM_UI_JUDGES"] == "http://one:8000,https://two"
 
 
 def pods(manifests: tuple[Manifest, ...]) -> Iterator[Manifest]:

@@ -147,6 +147,11 @@ capabilities:
 {{- if .Values.sentinels.existingConfigMap -}}
 {{- $_ := set $settings "EDIT_RRM_SENTINELS_FOLDER" "/etc/edit-rrm/sentinels" -}}
 {{- end -}}
+{{- if .Values.ui.enabled -}}
+{{- $_ := set $settings "EDIT_RRM_UI" "true" -}}
+{{- with .Values.ui.runs }}{{ $_ := set $settings "EDIT_RRM_UI_RUNS" . }}{{ end -}}
+{{- with .Values.ui.judges }}{{ $_ := set $settings "EDIT_RRM_UI_JUDGES" (join "," .) }}{{ end -}}
+{{- end -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $settings (printf "EDIT_RRM_%s" (snakecase $name | upper)) (include "edit-rrm.scalar" $value) -}}

@@ -95,6 +95,10 @@
 {{- if and $v.settings.metricsNeedKey $v.monitoring.enabled -}}
 {{- $errors = append $errors "settings.metricsNeedKey is true, which leaves no metrics at the probes' port for a monitor: leave it out, as the network policy lets only networkPolicy.monitoringNamespace reach that port, or set monitoring.enabled to false." -}}
 {{- end -}}
+{{- $several := or (gt (int64 $v.replicas) 1) (and (ne $v.autoscaling.kind "none") (gt (int64 $v.autoscaling.maxReplicas) 1)) -}}
+{{- if and $v.ui.enabled $several (not $v.ui.sticky) -}}
+{{- $errors = append $errors "ui.enabled is true and there may be several replicas, between which a browser's page would be lost: have your ingress keep a browser on one pod and set ui.sticky to true, or serve the page from a release of its own with one replica (mode gateway)." -}}
+{{- end -}}
 {{- if eq (int64 $v.probes.port) 8000 -}}
 {{- $errors = append $errors "probes.port is 8000, the API's: give probes a port of their own, such as 8001." -}}
 {{- end -}}

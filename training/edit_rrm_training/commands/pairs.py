@@ -80,6 +80,7 @@ def eval_pairs(
     from edit_rrm_training.judge.pairs.asking import GroupAsker, JudgeChangedError, Question
     from edit_rrm_training.judge.pairs.comparison import Ties
     from edit_rrm_training.judge.pairs.grouping import assemble
+    from edit_rrm_training.judge.pairs.looked_at import write_looked_at
     from edit_rrm_training.judge.pairs.report import pairs_report
     from edit_rrm_training.judge.pairs.results import ResumeError
     from edit_rrm_training.judge.pairs.run import ask_all
@@ -143,6 +144,8 @@ def eval_pairs(
                     )
         report = {**run, "data": data, "judge": judge.name, **pairs_report(assembled, scores, Ties(ties))}
         _write(out, report)
+        if out is not None:
+            write_looked_at(out, assembled.groups, scores)
     except (RewardClientError, LocalServiceError, JudgeChangedError, ResumeError, DataError, OSError) as error:
         fail(_advice(str(error), out, isinstance(error, RewardClientError)))
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from PIL import Image, ImageDraw
 
 from edit_rrm_training.editor.curves import figure_file, read_run
+from edit_rrm_training.editor.kept_pictures import keep_pictures
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.scoring import Scored
 from edit_rrm_training.editor.trainer import Evaluated
@@ -67,10 +68,10 @@ class RunWatcher:
         folder = self._folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         sheet(before, found).save(folder / f"step-{number:06d}.png")
-        table = [_said(one) for one in found.scored]
+        kept = keep_pictures(folder, number, [prompt.source for prompt in found.prompts], found.edits)
         rows = [
-            {"prompt": prompt.name, "instruction": prompt.instruction, **row}
-            for prompt, row in zip(found.prompts, table, strict=True)
+            {"prompt": prompt.name, "instruction": prompt.instruction, **files, **_said(one)}
+            for prompt, files, one in zip(found.prompts, kept, found.scored, strict=True)
         ]
         (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())

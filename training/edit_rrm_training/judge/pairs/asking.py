@@ -165,17 +165,18 @@ class GroupAsker:
 def sendable(image: StoredImage) -> StoredImage:
     """An image as a service takes it: PNG, JPEG and WebP files untouched, other formats as pixels."""
     if isinstance(image, bytes) and content_type(image) == "application/octet-stream":
-        return _opened(image)
+        return opened(image)
     return image
 
 
 def resized(edit: StoredImage, source: StoredImage) -> StoredImage:
     """An edit in its source's size; untouched where it has that already."""
-    picture, wanted = _opened(edit), _opened(source).size
+    picture, wanted = opened(edit), opened(source).size
     return edit if picture.size == wanted else picture.resize(wanted, Image.Resampling.BICUBIC)
 
 
-def _opened(image: StoredImage) -> Image.Image:
+def opened(image: StoredImage) -> Image.Image:
+    """A picture as pixels, upright."""
     if isinstance(image, Image.Image):
         return image
     # Upright, as the service sees it; resizing would lose the note that says which way that is.

@@ -1,0 +1,112 @@
+"""Who may see the page: nobody without an API key where the service asks for one.
+
+A browser cannot be told to send a bearer token with everything that a page loads, so a key that was typed in once is
+kept in a cookie, which scripts cannot read and other sites cannot use. The page sends it along with what it asks.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from importlib.resources import files
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edit_rrm.verdicts import ErrorDetail
+from edit_rrm.wire import ErrorBody
+from edit_rrm_service.auth import KeyRing
+
+PATH: Final = "/ui"
+COOKIE: Final = "edit_rrm_key"
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"frame-ancestors 'self'"),
+)
+_MOST_FORM_BYTES: Final = 8_192
+_FORM: Final = files("edit_rrm_service.ui").joinpath("key.html").read_text(encoding="utf-8")
+
+
+def within(path: str) -> bool:
+    """Whether a path is the page's."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def key_of(cookie: str | None) -> str | None:
+    """The API key in the page's cookie; None where there is none, or something else."""
+    if not cookie:
+        return None
+    try:
+        return base64.b64decode(cookie.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+
+
+class Gate:
+    """Lets through to the page whoever has a key, and asks everybody else for one. Other paths are not its business."""
+
+    def __init__(self, app: ASGIApp, *, keys: KeyRing) -> None:
+        """Stand in front of an application."""
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not within(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_HEADERS]
+            await send(message)
+
+        request = Request(scope, receive)
+        if scope["path"] == f"{PATH}/key" and scope["method"] == "POST":
+            answer = await self._key_given(request)
+        elif scope["path"] == f"{PATH}/forget" and scope["method"] == "POST":
+            answer = RedirectResponse(f"{_root(request)}{PATH}/", 303)
+            answer.delete_cookie(COOKIE, path=f"{_root(request)}{PATH}")
+        elif self._knows(key_of(request.cookies.get(COOKIE))):
+            await self._app(scope, receive, guarded)
+            return
+        elif scope["path"] in (PATH, f"{PATH}/") and scope["method"] in ("GET", "HEAD"):
+            answer = _asking(request, "")
+        else:
+            message = f"the page wants an API key first: open {PATH} and give it one"
+            detail = ErrorDetail(code="unauthorised", message=message, request_id=scope["state"].get("request_id"))
+            answer = JSONResponse(ErrorBody(error=detail).model_dump(mode="json"), 401)
+        await answer(scope, receive, guarded)
+
+    async def _key_given(self, request: Request) -> Response:
+        length = request.headers.get("content-length", "")
+        short = length.isascii() and length.isdigit() and int(length) <= _MOST_FORM_BYTES
+        key = str((await request.form(max_files=0, max_fields=1)).get("key", "")).strip() if short else None
+        if key is None or not self._knows(key):
+            return _asking(request, "That is no key of this service.")
+        answer = RedirectResponse(f"{_root(request)}{PATH}/", 303)
+        answer.set_cookie(
+            COOKIE,
+            base64.urlsafe_b64encode(key.encode()).decode(),
+            path=f"{_root(request)}{PATH}",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+
+    def _knows(self, key: str | None) -> bool:
+        return self._keys.caller(None if key is None else f"Bearer {key}") is not None
+
+
+def _asking(request: Request, wrong: str) -> Response:
+    action = f"{_root(request)}{PATH}/key"
+    return HTMLResponse(_FORM.replace("$ACTION", action).replace("$WRONG", wrong), 401)
+
+
+def _root(request: Request) -> str:
+    """The path that a proxy serves this service under."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
