@@ -76,6 +76,7 @@ def _runs(page: Page) -> None:
 
 
 def _save(page: Page, path: Path) -> None:
+    page.evaluate("window.scrollTo(0, 0)")
     with Image.open(BytesIO(page.screenshot())) as shot:
         # Few colours suffice for a page, and keep the repository small.
         shot.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)

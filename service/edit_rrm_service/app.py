@@ -87,7 +87,7 @@ def create_app(
     if settings.ui:
         from edit_rrm_service.ui.mount import mount_page
 
-        mount_page(app, settings, keys)
+        mount_page(app, settings, keys, state.lifecycle.over)
     open_paths = OPEN_PATHS if settings.metrics_need_key else OPEN_PATHS | {"/metrics"}
     app.add_middleware(
         EdgeMiddleware,

@@ -45,6 +45,8 @@ class Lifecycle:
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.over = asyncio.Event()
+        """Set once nothing is waited for any more: what would stay open (a page's event streams) is to end."""
         on_phase(self.phase)
 
     @property

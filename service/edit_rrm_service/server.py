@@ -78,6 +78,7 @@ class DrainingServer(uvicorn.Server):
         _logger.info("%d requests under way", self._lifecycle.under_way)
         if not await self._lifecycle.wait_idle(self._timeout_s):
             _logger.warning("%d requests were not done in time and are given up", self._lifecycle.under_way)
+        self._lifecycle.over.set()
         self.should_exit = True
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from edit_rrm_service.auth import hash_key
 from edit_rrm_service.ui.examples import EXAMPLES
 from tests.client.fake_service import judgement
+from tests.fakes.service_process import fake_service
 from tests.ui.page_actions import cards, judge, open_page
 from tests.ui.services import page_service
 
@@ -95,3 +97,17 @@ def test_comparing_with_another_service_and_with_one_that_is_not_there(page: Pag
         page.locator("#rrm-compare").click()
         expect(compared.get_by_role("alert")).to_contain_text("http://127.0.0.1:9")
         expect(compared).to_contain_text("not scored")
+
+
+def test_an_open_page_does_not_keep_a_service_from_ending(page: Page, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with fake_service(log, ui="true", drain_delay_ms=0) as service:
+        open_page(page, service.url)
+        page.get_by_role("button", name=EXAMPLES[0].instruction).click()
+        expect(cards(page)).to_have_count(3)
+        page.expected_errors = ("ERR_", "Connection", "error", "Error")  # type: ignore[attr-defined]  # read by the fixture
+        began = time.monotonic()
+        service.signal()
+        assert service.wait() == 0
+        assert time.monotonic() - began < 4.0
+    assert "Traceback" not in log.read_text()

@@ -6,8 +6,10 @@ kept in a cookie, which scripts cannot read and other sites cannot use. The page
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+from functools import partial
 from importlib.resources import files
 from typing import Final
 
@@ -48,10 +50,17 @@ def key_of(cookie: str | None) -> str | None:
 class Gate:
     """Lets through to the page whoever has a key, and asks everybody else for one. Other paths are not its business."""
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing) -> None:
-        """Stand in front of an application."""
+    def __init__(self, app: ASGIApp, *, keys: KeyRing, over: asyncio.Event) -> None:
+        """Stand in front of an application.
+
+        Args:
+            app: The application.
+            keys: Who may see the page.
+            over: Set when the service ends: a page's event streams would be open for as long as a browser is.
+        """
         self._app = app
         self._keys = keys
+        self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,9 +68,13 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        unfinished = False
+
         async def guarded(message: Message) -> None:
+            nonlocal unfinished
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *_HEADERS]
+            unfinished = message["type"] == "http.response.start" or message.get("more_body", False)
             await send(message)
 
         request = Request(scope, receive)
@@ -71,7 +84,9 @@ class Gate:
             answer = RedirectResponse(f"{_root(request)}{PATH}/", 303)
             answer.delete_cookie(COOKIE, path=f"{_root(request)}{PATH}")
         elif self._knows(key_of(request.cookies.get(COOKIE))):
-            await self._app(scope, receive, guarded)
+            await self._app(scope, partial(self._received, receive), guarded)
+            if unfinished and self._over.is_set():
+                await send({"type": "http.response.body", "body": b""})
             return
         elif scope["path"] in (PATH, f"{PATH}/") and scope["method"] in ("GET", "HEAD"):
             answer = _asking(request, "")
@@ -80,6 +95,20 @@ class Gate:
             detail = ErrorDetail(code="unauthorised", message=message, request_id=scope["state"].get("request_id"))
             answer = JSONResponse(ErrorBody(error=detail).model_dump(mode="json"), 401)
         await answer(scope, receive, guarded)
+
+    async def _received(self, receive: Receive) -> Message:
+        """The next message, or that the browser has gone, which is how a stream is told to end."""
+        if not self._over.is_set():
+            over = asyncio.ensure_future(self._over.wait())
+            message = asyncio.ensure_future(receive())
+            try:
+                await asyncio.wait((over, message), return_when=asyncio.FIRST_COMPLETED)
+                if message.done():
+                    return message.result()
+            finally:
+                over.cancel()
+                message.cancel()
+        return {"type": "http.disconnect"}
 
     async def _key_given(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator
@@ -23,20 +25,21 @@ class PageError(Exception):
     """The page cannot be made; the message says what to install."""
 
 
-def mount_page(app: FastAPI, settings: Settings, keys: KeyRing) -> None:
+def mount_page(app: FastAPI, settings: Settings, keys: KeyRing, over: asyncio.Event) -> None:
     """Add the page to an application, behind its gate.
 
     Args:
         app: The service, whose other routes are there already.
         settings: The service's own.
         keys: Who may use it.
+        over: Set when the service ends.
 
     Raises:
         PageError: Gradio is not installed.
     """
-    folder = tempfile.TemporaryDirectory(prefix="edit-rrm-ui-")
+    folder = tempfile.mkdtemp(prefix="edit-rrm-ui-")
     # Read when Gradio is imported or a page is made: nobody is told that this page exists, and no hub is asked.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder.name)
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         with warnings.catch_warnings():
@@ -77,7 +80,7 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing) -> None:
         show_error=True,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
-    app.add_middleware(Gate, keys=keys)
+    app.add_middleware(Gate, keys=keys, over=over)
     inner = app.router.lifespan_context
 
     @asynccontextmanager
@@ -88,6 +91,6 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing) -> None:
             finally:
                 for http in (own, *others.values()):
                     await http.aclose()
-                folder.cleanup()
+                shutil.rmtree(folder, ignore_errors=True)
 
     app.router.lifespan_context = lifespan

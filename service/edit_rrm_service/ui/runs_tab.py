@@ -30,9 +30,13 @@ _ROWS: Final = 12
 
 _SHOWN: Final = [
     ("everything", Show.ALL.value),
-    ("disagreements (training: the reward fell)", Show.DISAGREEMENTS.value),
-    ("failures (not scored)", Show.FAILURES.value),
+    ("disagreements", Show.DISAGREEMENTS.value),
+    ("failures", Show.FAILURES.value),
 ]
+_WHAT: Final = (
+    "Disagreements: pairs that the judge ranks against people, or cannot tell apart; in training, a reward that fell. "
+    "Failures: not scored."
+)
 
 
 def runs_tab(desk: Desk) -> None:
@@ -46,7 +50,7 @@ def runs_tab(desk: Desk) -> None:
     with gr.Row():
         run = gr.Dropdown([], label="Run", scale=3, elem_id="rrm-run")
         step = gr.Dropdown([], label="After step", scale=1, visible=False, elem_id="rrm-step")
-        which = gr.Radio(_SHOWN, value=Show.ALL.value, label="Show", scale=3, elem_id="rrm-show")
+        which = gr.Radio(_SHOWN, value=Show.ALL.value, label="Show", info=_WHAT, scale=3, elem_id="rrm-show")
         page = gr.Number(1, label="Page", minimum=1, precision=0, scale=1, elem_id="rrm-page")
         again = gr.Button("Look again", scale=1, elem_id="rrm-again")
     told = gr.HTML()
