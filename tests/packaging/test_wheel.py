@@ -52,6 +52,11 @@ def test_every_module_is_in(names: set[str]) -> None:
         "edit_rrm_training/judge/cold_start/templates/*.txt",
         "edit_rrm_training/judge/cold_start/templates/variants/*.txt",
         "edit_rrm_client/examples/*",
+        "edit_rrm_service/ui/*.css",
+        "edit_rrm_service/ui/*.html",
+        "edit_rrm_service/ui/*.js",
+        "edit_rrm_service/ui/examples/*",
+        "edit_rrm_service/ui/examples/*/*",
         "*/py.typed",
     ],
 )
