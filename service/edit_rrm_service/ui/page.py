@@ -35,7 +35,7 @@ def make_page(desk: Desk) -> gr.Blocks:
         with gr.Tab("Compare judges", id="compare"):
             compare_tab(desk)
         with gr.Tab("Runs", id="runs"):
-            runs_tab(desk)
+            runs_tab(desk, made)
         if desk.wants_key:
             gr.HTML(_FORGET)
 

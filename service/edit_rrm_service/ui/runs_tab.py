@@ -39,8 +39,8 @@ _WHAT: Final = (
 )
 
 
-def runs_tab(desk: Desk) -> None:
-    """Build the tab, inside of `gr.Blocks`."""
+def runs_tab(desk: Desk, page: gr.Blocks) -> None:
+    """Build the tab, inside of a page."""
     if desk.runs is None:
         gr.Markdown(
             "Name a folder with `edit-rrm serve --ui-runs FOLDER` (or `EDIT_RRM_UI_RUNS`), and what "
@@ -51,7 +51,7 @@ def runs_tab(desk: Desk) -> None:
         run = gr.Dropdown([], label="Run", scale=3, elem_id="rrm-run")
         step = gr.Dropdown([], label="After step", scale=1, visible=False, elem_id="rrm-step")
         which = gr.Radio(_SHOWN, value=Show.ALL.value, label="Show", info=_WHAT, scale=3, elem_id="rrm-show")
-        page = gr.Number(1, label="Page", minimum=1, precision=0, scale=1, elem_id="rrm-page")
+        part = gr.Number(1, label="Page", minimum=1, precision=0, scale=1, elem_id="rrm-page")
         again = gr.Button("Look again", scale=1, elem_id="rrm-again")
     told = gr.HTML()
     table = gr.HTML(elem_id="rrm-table")
@@ -75,14 +75,12 @@ def runs_tab(desk: Desk) -> None:
         return await _drawn(desk, chosen, number, Show(show), max(1, int(at or 1)))
 
     options: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    inputs, outputs = [run, step, which, page], [told, table]
-    # The first look happens when the tab is opened, so that everybody sees the runs of that moment.
+    inputs, outputs = [run, step, which, part], [told, table]
     gr.on([again.click], find, run, run, **options).then(draw, inputs, outputs, **options)
-    run.change(look_for_steps, run, [step, page], **options).then(draw, inputs, outputs, **options)
-    gr.on([step.input, which.input, page.change], draw, inputs, outputs, **options)
-    blocks = gr.context.Context.root_block
-    assert blocks is not None, "a tab is built inside of a page"
-    blocks.load(find, run, run, **options)
+    run.change(look_for_steps, run, [step, part], **options).then(draw, inputs, outputs, **options)
+    gr.on([step.input, which.input, part.change], draw, inputs, outputs, **options)
+    # When somebody opens the page, so that everybody sees the runs of that moment.
+    page.load(find, run, run, **options)
 
 
 async def _drawn(desk: Desk, run: Run, step: int | None, show: Show, page: int) -> tuple[str, str]:
