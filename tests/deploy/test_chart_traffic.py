@@ -50,7 +50,7 @@ def test_a_gateway_gets_out_to_its_servers_alone() -> None:
 
 def test_what_else_is_needed_opens_the_way_out() -> None:
     policy = find(rendered("full"), "NetworkPolicy")["spec"]
-    assert ports(policy["egress"]) == [[53, 53], [6379], [4318], [443], [3128]]
+    assert ports(policy["egress"]) == [[53, 53], [6379], [8000], [4318], [443], [3128]]
     sources = policy["ingress"][0]["from"]
     assert {"namespaceSelector": {"matchLabels": {NAMESPACE: "ingress-nginx"}}} in sources
     assert {"namespaceSelector": {"matchLabels": {"team": "trainers"}}} in sources
