@@ -13,7 +13,7 @@ from edit_rrm.principles import Principle
 from edit_rrm.verdicts import ErrorDetail, Mode, Reward
 from edit_rrm_service.ui.asking import Question, UnansweredError, judged
 from edit_rrm_service.ui.comparison_html import comparison
-from edit_rrm_service.ui.desk import HERE, Desk, chosen_html, key_from, shown
+from edit_rrm_service.ui.desk import HERE, Desk, chosen_html, key_from, shown, shown_html
 from edit_rrm_service.ui.judge_tab import NothingToJudgeError, asked
 from edit_rrm_service.ui.judgement_html import trouble
 
@@ -28,9 +28,9 @@ def compare_tab(desk: Desk) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             source = gr.File(label="Source image", file_count="single", height=110, elem_id="rrm-compare-source")
-            source_shown = gr.HTML()
+            source_shown = shown_html()
             edit = gr.File(label="Edited image", file_count="single", height=110, elem_id="rrm-compare-edit")
-            edit_shown = gr.HTML()
+            edit_shown = shown_html()
             instruction = gr.Textbox(label="Instruction", elem_id="rrm-compare-instruction")
             left = gr.Dropdown(choices, value=choices[0], label="One judge", elem_id="rrm-left")
             right = gr.Dropdown(choices, value=other, label="The other", elem_id="rrm-right")
@@ -43,7 +43,7 @@ def compare_tab(desk: Desk) -> None:
             )
             compare = gr.Button("Compare", variant="primary", elem_id="rrm-compare")
         with gr.Column(scale=2, min_width=320):
-            result = gr.HTML('<p class="rrm-told">Nothing has been compared yet.</p>', elem_id="rrm-compared")
+            result = shown_html('<p class="rrm-told">Nothing has been compared yet.</p>', elem_id="rrm-compared")
 
     async def look(path: Any) -> str:
         return await chosen_html(path, desk.limits)

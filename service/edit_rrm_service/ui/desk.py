@@ -39,6 +39,11 @@ class Desk:
         return self.services[HERE]
 
 
+def shown_html(value: str = "", elem_id: str | None = None) -> gr.HTML:
+    """HTML of ours, in our own style alone."""
+    return gr.HTML(value, elem_id=elem_id, apply_default_css=False)
+
+
 def key_from(request: gr.Request) -> str | None:
     """The API key that somebody gave the page."""
     return key_of(request.cookies.get(COOKIE))

@@ -12,7 +12,7 @@ import gradio as gr
 from edit_rrm.principles import Principle
 from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode
 from edit_rrm_service.ui.asking import Question, UnansweredError, judged
-from edit_rrm_service.ui.desk import Desk, chosen, chosen_html, key_from, public_url, shown
+from edit_rrm_service.ui.desk import Desk, chosen, chosen_html, key_from, public_url, shown, shown_html
 from edit_rrm_service.ui.examples import EXAMPLES, Example
 from edit_rrm_service.ui.judgement_html import judgement, trouble
 from edit_rrm_service.ui.principle_lines import PrincipleLineError, principle_lines, read_principles
@@ -29,17 +29,17 @@ _EMPTY: Final = '<p class="rrm-told">Nothing has been judged yet: choose an exam
 
 def judge_tab(desk: Desk) -> None:
     """Build the tab, inside of `gr.Blocks`."""
-    gr.HTML('<p class="rrm-told">Examples, which the shipped judge can judge:</p>')
+    shown_html('<p class="rrm-told">Examples, which the shipped judge can judge:</p>')
     with gr.Row():
         buttons = [gr.Button(example.instruction, size="sm", min_width=200) for example in EXAMPLES]
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             source = gr.File(label="Source image", file_count="single", height=110, elem_id="rrm-source")
-            source_shown = gr.HTML()
+            source_shown = shown_html()
             edits = gr.File(
                 label="Edited images, one or several", file_count="multiple", height=110, elem_id="rrm-edits"
             )
-            edits_shown = gr.HTML()
+            edits_shown = shown_html()
             instruction = gr.Textbox(
                 label="Instruction",
                 placeholder="make the red star blue",
@@ -61,7 +61,7 @@ def judge_tab(desk: Desk) -> None:
                 judge = gr.Button("Judge", variant="primary", elem_id="rrm-judge")
                 stop = gr.Button("Stop", elem_id="rrm-stop")
         with gr.Column(scale=2, min_width=320):
-            result = gr.HTML(_EMPTY, elem_id="rrm-result")
+            result = shown_html(_EMPTY, elem_id="rrm-result")
             edit_principles = gr.Button(
                 "Edit these principles", size="sm", visible=False, elem_id="rrm-edit-principles"
             )
@@ -121,7 +121,7 @@ def judge_tab(desk: Desk) -> None:
     judging = [gr.on([judge.click, instruction.submit], run, inputs, outputs, trigger_mode="once", **options)]
     for button, example in zip(buttons, EXAMPLES, strict=True):
         filled = button.click(_filler(example), None, [source, edits, instruction, principles], **options)
-        judging.append(filled.then(run, inputs, outputs, **options))
+        judging += [filled, filled.then(run, inputs, outputs, **options)]
     stop.click(lambda: _EMPTY, None, result, cancels=judging, **options)
     edit_principles.click(lambda lines: lines, last, principles, **options)
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from edit_rrm_service.ui.asking import UnansweredError, identity
 from edit_rrm_service.ui.compare_tab import compare_tab
-from edit_rrm_service.ui.desk import Desk, key_from
+from edit_rrm_service.ui.desk import Desk, key_from, shown_html
 from edit_rrm_service.ui.judge_tab import judge_tab
 from edit_rrm_service.ui.runs_tab import runs_tab
 
@@ -29,7 +29,7 @@ def make_page(desk: Desk) -> gr.Blocks:
     """Build the page."""
     # Files that were chosen are deleted an hour later, and when the service stops.
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, _KEPT_S), fill_width=True) as made:
-        head = gr.HTML(_head("", ""), elem_id="rrm-head")
+        head = shown_html(_head("", ""), elem_id="rrm-head")
         with gr.Tab("Judge", id="judge"):
             judge_tab(desk)
         with gr.Tab("Compare judges", id="compare"):
@@ -37,7 +37,7 @@ def make_page(desk: Desk) -> gr.Blocks:
         with gr.Tab("Runs", id="runs"):
             runs_tab(desk, made)
         if desk.wants_key:
-            gr.HTML(_FORGET)
+            shown_html(_FORGET)
 
         async def who_judges(request: gr.Request) -> str:
             try:

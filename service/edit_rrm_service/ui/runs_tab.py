@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import gradio as gr
 
-from edit_rrm_service.ui.desk import Desk, shown
+from edit_rrm_service.ui.desk import Desk, shown, shown_html
 from edit_rrm_service.ui.runs import (
     Kind,
     Run,
@@ -50,11 +50,12 @@ def runs_tab(desk: Desk, page: gr.Blocks) -> None:
     with gr.Row():
         run = gr.Dropdown([], label="Run", scale=3, elem_id="rrm-run")
         step = gr.Dropdown([], label="After step", scale=1, visible=False, elem_id="rrm-step")
-        which = gr.Radio(_SHOWN, value=Show.ALL.value, label="Show", info=_WHAT, scale=3, elem_id="rrm-show")
+        which = gr.Radio(_SHOWN, value=Show.ALL.value, label="Show", scale=3, elem_id="rrm-show")
         part = gr.Number(1, label="Page", minimum=1, precision=0, scale=1, elem_id="rrm-page")
         again = gr.Button("Look again", scale=1, elem_id="rrm-again")
-    told = gr.HTML()
-    table = gr.HTML(elem_id="rrm-table")
+    shown_html(f'<p class="rrm-told">{_WHAT}</p>')
+    told = shown_html()
+    table = shown_html(elem_id="rrm-table")
     root = desk.runs
 
     def find(present: str | None) -> dict[str, Any]:
