@@ -64,17 +64,19 @@ def test_what_the_judge_writes_is_shown_as_text(page: Page) -> None:
         expect(cards(page).first).to_contain_text(text)
 
 
-def test_stop_gives_up(page: Page) -> None:
-    def slowly(_: object) -> str:
-        time.sleep(1.0)
-        return judgement(7.0)
-
-    with page_service(slowly) as (url, _):
-        open_page(page, url)
+def test_stop_gives_up(page: Page, tmp_path: Path) -> None:
+    with fake_service(tmp_path / "log", seconds=30.0, ui="true", drain_delay_ms=0) as service:
+        open_page(page, service.url)
         page.get_by_role("button", name=EXAMPLES[0].instruction).click()
-        expect(page.get_by_role("status")).to_have_text("The judge looks at it.")
+        expect(page.locator("#rrm-result [role=status]")).to_have_text("The judge looks at it.")
         page.get_by_role("button", name="Stop").click()
         expect(page.locator("#rrm-result")).to_contain_text("Nothing has been judged yet")
+        # Down to the engine: otherwise the service would wait for it.
+        began = time.monotonic()
+        service.signal()
+        page.expected_errors = ("ERR_", "Connection", "error", "Error")  # type: ignore[attr-defined]  # read by the fixture
+        assert service.wait() == 0
+        assert time.monotonic() - began < 10.0
 
 
 def test_comparing_with_another_service_and_with_one_that_is_not_there(page: Page) -> None:
