@@ -165,7 +165,9 @@ def test_a_table_for_people_and_files_to_keep(run: Run, tmp_path: Path) -> None:
     page, report = (out / "report.md").read_text(), json.loads((out / "report.json").read_text())
     assert "| overall, mean over 2 categories | 50.00% |" in page
     assert report["by_dimension"]["overall"]["mean_over_categories"]["value"] == 0.5
-    assert {file.name for file in out.iterdir()} == {"run.json", "results.jsonl", "report.json", "report.md"}
+    files = {"run.json", "results.jsonl", "report.json", "report.md", "pairs.jsonl", "pictures"}
+    assert {file.name for file in out.iterdir()} == files
+    assert len((out / "pairs.jsonl").read_text().splitlines()) == report["rows"]["used"]
 
 
 def test_a_run_that_was_killed_goes_on(run: Run, tmp_path: Path) -> None:
