@@ -78,7 +78,7 @@ nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes whe
 nano-editor: $(STAMP) ## Pre-train the small editing model on the shipped VAE (long on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train nano-editor --vae nano --out build/nano-editor
 
-editor: $(STAMP) ## GRPO on nano-editor, against a service started for it: build/editor has its pictures and curves
+editor: $(STAMP) ## Train nano-editor on the rewards of a service started for it: build/editor has its pictures and curves
 	$(BIN)/edit-rrm serve --port 8017 & server=$$!; trap "kill $$server" EXIT; \
 	$(BIN)/python -c 'from edit_rrm_client import RewardClient; RewardClient("http://127.0.0.1:8017").wait_until_ready()' && \
 	$(BIN)/edit-rrm train editor --config examples/editor/nano.yaml --url http://127.0.0.1:8017 --out build/editor
