@@ -72,7 +72,7 @@ def test_what_is_installed_can_be_rendered_and_is_valid(words: list[str], tmp_pa
 @pytest.mark.deploy
 @needs_helm
 def test_the_page_shows_every_way_to_run_it(tmp_path: Path) -> None:
-    assert len(RENDERED) == 7
+    assert len(RENDERED) == 8
     kinds = [{each["kind"] for each in objects(words, tmp_path)} for words in RENDERED]
     assert any("ScaledObject" in each for each in kinds)
     assert any("HorizontalPodAutoscaler" in each for each in kinds)
