@@ -10,7 +10,8 @@ import asyncio
 import base64
 import binascii
 from functools import partial
-from importlib.resources import files
+from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -28,8 +29,9 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"frame-ancestors 'self'"),
 )
+_UPLOAD: Final = f"{PATH}/gradio_api/upload"
 _MOST_FORM_BYTES: Final = 8_192
-_FORM: Final = files("edit_rrm_service.ui").joinpath("key.html").read_text(encoding="utf-8")
+_FORM: Final = resources.files("edit_rrm_service.ui").joinpath("key.html").read_text(encoding="utf-8")
 
 
 def within(path: str) -> bool:
@@ -50,17 +52,23 @@ def key_of(cookie: str | None) -> str | None:
 class Gate:
     """Lets through to the page whoever has a key, and asks everybody else for one. Other paths are not its business."""
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing, over: asyncio.Event) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: KeyRing, over: asyncio.Event, files: Path, max_files_bytes: int = 2**30
+    ) -> None:
         """Stand in front of an application.
 
         Args:
             app: The application.
             keys: Who may see the page.
             over: Set when the service ends: a page's event streams would be open for as long as a browser is.
+            files: Folder that chosen files are put into until they are old.
+            max_files_bytes: That may lie there; more are not taken, so that nobody fills a disk.
         """
         self._app = app
         self._keys = keys
         self._over = over
+        self._files = files
+        self._max_files_bytes = max_files_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -83,18 +91,30 @@ class Gate:
         elif scope["path"] == f"{PATH}/forget" and scope["method"] == "POST":
             answer = RedirectResponse(f"{_root(request)}{PATH}/", 303)
             answer.delete_cookie(COOKIE, path=f"{_root(request)}{PATH}")
-        elif self._knows(key_of(request.cookies.get(COOKIE))):
+        elif not self._knows(key_of(request.cookies.get(COOKIE))):
+            answer = self._refused(request)
+        elif scope["path"] == _UPLOAD and await asyncio.to_thread(self._full):
+            message = "the page holds too many files for now; try again in some minutes"
+            answer = _error(request, 429, "too_many_files", message, retryable=True)
+        else:
             await self._app(scope, partial(self._received, receive), guarded)
             if unfinished and self._over.is_set():
                 await send({"type": "http.response.body", "body": b""})
             return
-        elif scope["path"] in (PATH, f"{PATH}/") and scope["method"] in ("GET", "HEAD"):
-            answer = _asking(request, "")
-        else:
-            message = f"the page wants an API key first: open {PATH} and give it one"
-            detail = ErrorDetail(code="unauthorised", message=message, request_id=scope["state"].get("request_id"))
-            answer = JSONResponse(ErrorBody(error=detail).model_dump(mode="json"), 401)
         await answer(scope, receive, guarded)
+
+    def _refused(self, request: Request) -> Response:
+        """Ask for a key where somebody opens the page, and say no to everything else."""
+        if request.url.path.rstrip("/").endswith(PATH) and request.method in ("GET", "HEAD"):
+            return _asking(request, "")
+        return _error(request, 401, "unauthorised", f"the page wants an API key first: open {PATH} and give it one")
+
+    def _full(self) -> bool:
+        sizes = (path.stat().st_size for path in self._files.rglob("*") if path.is_file())
+        try:
+            return sum(sizes) >= self._max_files_bytes
+        except OSError:  # one was deleted meanwhile: there is room
+            return False
 
     async def _received(self, receive: Receive) -> Message:
         """The next message, or that the browser has gone, which is how a stream is told to end."""
@@ -129,6 +149,12 @@ class Gate:
 
     def _knows(self, key: str | None) -> bool:
         return self._keys.caller(None if key is None else f"Bearer {key}") is not None
+
+
+def _error(request: Request, status: int, code: str, message: str, *, retryable: bool = False) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id")
+    detail = ErrorDetail(code=code, message=message, request_id=request_id, retryable=retryable)
+    return JSONResponse(ErrorBody(error=detail).model_dump(mode="json"), status)
 
 
 def _asking(request: Request, wrong: str) -> Response:

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -80,7 +81,7 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing, over: asyncio.Ev
         show_error=True,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
-    app.add_middleware(Gate, keys=keys, over=over)
+    app.add_middleware(Gate, keys=keys, over=over, files=Path(folder))
     inner = app.router.lifespan_context
 
     @asynccontextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
-from edit_rrm_service.auth import hash_key
-from edit_rrm_service.ui.gate import COOKIE, key_of, within
+from edit_rrm_service.auth import KeyRing, hash_key
+from edit_rrm_service.ui.gate import COOKIE, Gate, key_of, within
 from tests.fakes.engine import FakeEngine
 from tests.service.running import error_of, running
 
@@ -108,6 +112,22 @@ async def test_limits_are_the_services_own(locked: httpx2.AsyncClient) -> None:
         answer = await client.post("/ui/gradio_api/upload", files={"files": ("a.png", b"x" * 4_096)})
         assert answer.status_code == 413
         assert error_of(answer)["code"] == "body_too_large"
+
+
+async def test_nobody_fills_the_disk(tmp_path: Path) -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("taken")(scope, receive, send)
+
+    gate = Gate(page, keys=KeyRing([]), over=asyncio.Event(), files=tmp_path, max_files_bytes=100)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate), base_url="http://page") as client:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "small").write_bytes(b"x" * 99)
+        assert (await client.post("/ui/gradio_api/upload")).text == "taken"
+        (tmp_path / "another").write_bytes(b"x")
+        refused = await client.post("/ui/gradio_api/upload")
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "too_many_files"
+        assert (await client.get("/ui/")).text == "taken", "all else goes on"
 
 
 async def test_metrics_count_the_page_as_one_route(everybodys: httpx2.AsyncClient) -> None:
