@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,41 @@ from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.editor_card import load_editor_card
 from edit_rrm_training.editor.evaluation import evaluate_editor
 from edit_rrm_training.editor.nano.pretrain import policy_recipe
-from edit_rrm_training.editor.shipped import editor_path
+from edit_rrm_training.editor.shipped import SHIPPED, editor_path
+
+ROOT = Path(__file__).parents[3]
 
 
-def test_it_is_small_and_says_how_it_is_asked() -> None:
-    folder = editor_path("nano")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_is_small_and_says_how_it_is_asked(name: str) -> None:
+    folder = editor_path(name)
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 16 * 2**20
-    assert load_editor_card(folder).policy == policy_recipe("nano")
+    assert load_editor_card(folder).policy == policy_recipe(name)
+
+
+def test_training_has_changed_the_transformer_alone() -> None:
+    before, after = editor_path("nano"), editor_path("nano-grpo")
+    files = {path.relative_to(before) for path in before.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(after) for path in after.rglob("*") if path.is_file()}
+    differing = {str(file) for file in files if (before / file).read_bytes() != (after / file).read_bytes()}
+    assert differing == {"edit_rrm_editor.json", "transformer/diffusion_pytorch_model.safetensors"}
+
+
+def test_the_page_has_what_was_measured() -> None:
+    """The report of 500 held-out edits, which takes minutes to make again."""
+    text = (ROOT / "docs" / "editor-training.md").read_text(encoding="utf-8")
+    found = json.loads((ROOT / "docs" / "results" / "editor" / "nano-grpo-held-out.json").read_text())
+    report, gains = found["editors"]["nano-grpo"], found["gains"]
+    shares = [report[name] for name in ("success", "done", "kept")]
+    assert (report["split"], report["edits"]) == ("held-out", 500)
+    success = shares[0]
+    told = f"{success['value']:.1%} ({100 * success['low']:.1f} to {100 * success['high']:.1f})"
+    cells = [told, *(f"{share['value']:.1%}" for share in shares[1:])]
+    assert f"| after 50 steps, shipped as `nano-grpo` | {' | '.join(cells)} |" in text
+    for name in ("success", "done", "kept"):
+        gain = gains[name]
+        assert f"{100 * gain['value']:+.1f}" in text
+        assert f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})" in text
 
 
 @pytest.mark.slow

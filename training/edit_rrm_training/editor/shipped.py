@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-SHIPPED: Final = ("nano",)
-"""Names: `nano` is nano-editor, the small FLUX.1-Kontext of the shapes world."""
+SHIPPED: Final = ("nano", "nano-grpo")
+"""Names: `nano` is nano-editor, the small FLUX.1-Kontext of the shapes world, as pre-training left it; `nano-grpo` is
+the same after 50 steps on the shipped judge's rewards (docs/editor-training.md)."""
 
 
 def editor_path(model: str | Path) -> Path:
