@@ -8,11 +8,12 @@ from typing import Final
 
 from PIL import Image
 
+from edit_rrm_training.small_pictures import save_small
+
 MOST: Final = 48
 """Prompts of an evaluation whose pictures are kept."""
 
 _SIDE: Final = 512
-_QUALITY: Final = 90
 _SOURCES: Final = "sources"
 
 
@@ -36,17 +37,8 @@ def keep_pictures(
             names.append({})
             continue
         kept = {"source": f"{_SOURCES}/{row:03d}.webp", "picture": f"step-{step:06d}/{row:03d}.webp"}
-        _save(source, folder / kept["source"], again=False)
-        _save(edit, folder / kept["picture"])
+        if not (folder / kept["source"]).exists():
+            save_small(source, folder / kept["source"], _SIDE)
+        save_small(edit, folder / kept["picture"], _SIDE)
         names.append(kept)
     return names
-
-
-def _save(picture: Image.Image, path: Path, *, again: bool = True) -> None:
-    if not again and path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    small = picture.convert("RGB")
-    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    # Lossy compression would blur what small pictures are judged by.
-    small.save(path, "WEBP", lossless=small.width * small.height <= 128 * 128, quality=_QUALITY)

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image
-
 from edit_rrm_training.judge.pairs.asking import EditScore, opened
 from edit_rrm_training.judge.pairs.comparison import Judged, Standing
 from edit_rrm_training.judge.pairs.grouping import Comparison, Group
 from edit_rrm_training.judge.pairs.pair import Picture
+from edit_rrm_training.small_pictures import save_small
 
 FILE: Final = "pairs.jsonl"
 MOST_PICTURED: Final = 300
@@ -23,7 +22,6 @@ MOST_PICTURED: Final = 300
 
 _PICTURES: Final = "pictures"
 _SIDE: Final = 384
-_QUALITY: Final = 90
 
 
 def write_looked_at(
@@ -99,8 +97,5 @@ def _saved(folder: Path, picture: Picture) -> str:
     """A picture's file, named by its content: one picture in several pairs is one file."""
     path = folder / f"{picture.digest[:24]}.webp"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        small = opened(picture.load()).convert("RGB")
-        small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-        small.save(path, "WEBP", lossless=small.width * small.height <= 128 * 128, quality=_QUALITY)
+        save_small(opened(picture.load()), path, _SIDE)
     return path.name
