@@ -28,7 +28,6 @@ class Desk:
     services: Mapping[str, httpx2.AsyncClient]
     """By the names that people choose from; `HERE` is this one."""
     limits: ImageLimits
-    max_edits: int
     wants_key: bool
     runs: Path | None
     """Folder whose runs may be looked at."""

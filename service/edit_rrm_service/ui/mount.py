@@ -39,9 +39,8 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing, over: asyncio.Ev
         PageError: Gradio is not installed.
     """
     folder = tempfile.mkdtemp(prefix="edit-rrm-ui-")
-    # Read when Gradio is imported or a page is made: nobody is told that this page exists, and no hub is asked.
+    # Read when Gradio is imported or a page is made: nobody is told that this page exists.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Gradio's own, on importing what it brings along
@@ -49,6 +48,7 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing, over: asyncio.Ev
 
             from edit_rrm_service.ui.page import CSS, HEAD, make_page
     except ImportError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise PageError(f"the page wants Gradio ({error}); install it: pip install 'edit-rrm[ui]'") from error
     from edit_rrm_service.ui.desk import HERE, Desk
     from edit_rrm_service.ui.examples import FOLDER
@@ -60,7 +60,7 @@ def mount_page(app: FastAPI, settings: Settings, keys: KeyRing, over: asyncio.Ev
         timeout=None,
     )
     others = {url: httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S) for url in settings.ui_judges}
-    desk = Desk({HERE: own, **others}, settings.image_limits, settings.max_edits, keys.wanted, settings.ui_runs)
+    desk = Desk({HERE: own, **others}, settings.image_limits, keys.wanted, settings.ui_runs)
     page = make_page(desk)
     # People do not wait for each other here; what may be judged at a time is the service's to say.
     page.queue(default_concurrency_limit=None, api_open=False)

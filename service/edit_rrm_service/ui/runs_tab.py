@@ -104,7 +104,10 @@ async def _drawn(desk: Desk, run: Run, step: int | None, show: Show, page: int) 
 
 
 async def _pictures(desk: Desk, run: Run, files: Sequence[Sequence[str | None]]) -> list[tuple[str | None, ...]]:
-    return [tuple(await shown([picture(run, name) for name in row], desk.limits)) for row in files]
+    def read() -> list[list[bytes | None]]:
+        return [[picture(run, name) for name in row] for row in files]
+
+    return [tuple(await shown(row, desk.limits)) for row in await asyncio.to_thread(read)]
 
 
 def _page(rows: Sequence[T], page: int) -> Sequence[T]:

@@ -41,6 +41,19 @@ def test_without_the_page_gradio_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+def test_the_judge_may_still_come_from_a_hub() -> None:
+    """The page is made in the process that loads the judge, and before it."""
+    program = (
+        "import os, sys\n"
+        "from edit_rrm_service.app import create_app\n"
+        "from edit_rrm_service.settings import Settings\n"
+        "os.environ.pop('HF_HUB_OFFLINE', None)\n"
+        "create_app(Settings(ui=True))\n"
+        "assert 'HF_HUB_OFFLINE' not in os.environ\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
+
+
 async def test_files_are_gone_when_the_service_has_ended() -> None:
     async with running(FakeEngine(), ui=True) as client:
         reply = await client.post("/ui/gradio_api/upload", files={"files": ("a.png", png())})
