@@ -27,9 +27,9 @@ def test_the_readme_promises_no_more_than_was_measured() -> None:
     assert min(question_first, as_asked) > 1.9, "twice vllm serve asked for each principle"
     assert found["probe 40M"]["ratios"]["offline"]["median"] >= 1.0, "all of the offline batch"
     flask = [one["median"] for one in found["overhead"]["callers"]["ratios_to_flask_pickle"].values()]
-    assert 3.5 < min(flask) < 4.5
-    assert 7.5 < max(flask) < 8.5
-    assert "twice `vllm serve`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{min(flask):.1f} to {max(flask):.1f} times Flask with pickles" in text
+    assert "twice `vllm serve`" in text
 
 
 def test_the_sizing_check_is_in_the_page() -> None:
