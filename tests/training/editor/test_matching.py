@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from PIL import Image
 
 from edit_rrm_client import FailurePolicy
 from edit_rrm_training.editor.advantages import advantages_of
-from edit_rrm_training.editor.grpo import Objective, step_loss
+from edit_rrm_training.editor.grpo import LossName, Objective, step_loss
 from edit_rrm_training.editor.learner import Experience, Learner
 from edit_rrm_training.editor.matching import match_times, roll_out_matched
 from edit_rrm_training.editor.optimisation import AccelerateOptimisation
@@ -34,7 +34,14 @@ def matched(policy: ToyPolicy, size: int = 4, step: int = 0, instruction: str = 
     condition = policy.encode([SOURCE] * size, [instruction] * size)
     steps = trajectory(policy.times(4, condition), "ode", 0.0)
     seeds = [seed_of(step, len(instruction), member) for member in range(size)]
-    return roll_out_matched(policy, condition, steps, seeds, TIMES, SIGMA)
+    return roll_out_matched(policy, condition, steps, seeds, TIMES, SIGMA, step)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_shifted_times_are_nearer_to_noise(seed: int) -> None:
+    plain, shifted = match_times(seed, 2), match_times(seed, 2, 3.0)
+    assert all(later >= time for time, later in zip(plain, shifted, strict=True))
+    assert shifted[0] >= 0.75 >= shifted[1]
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 12))
@@ -72,7 +79,8 @@ def test_paths_lead_to_the_pictures() -> None:
             mean_of(step, drawn.before, policy.velocity(drawn.before, time, found.condition)), drawn.mean
         )
         noises.append(drawn.after + end)
-    assert not torch.allclose(noises[0], noises[1]), "each path has noise of its own"
+        assert torch.allclose(noises[-1], noises[-1][:1].expand(4, -1, -1), atol=1e-5), "a group's paths begin alike"
+    assert not torch.allclose(noises[0], noises[1]), "at every time elsewhere"
 
 
 def test_the_density_is_flow_matchings() -> None:
@@ -106,13 +114,14 @@ def test_the_first_update_is_pretraining_weighted_by_advantages() -> None:
     assert torch.allclose(ours, gradient((advantages * weights * errors).sum() / (2 * SIGMA**2)), atol=1e-6)
 
 
-def test_a_policy_learns_what_is_rewarded() -> None:
+@pytest.mark.parametrize("loss", get_args(LossName))
+def test_a_policy_learns_what_is_rewarded(loss: LossName) -> None:
     policy = ToyPolicy()
     accelerator = Accelerator(cpu=True)
     module, optimizer = accelerator.prepare(policy.trained, torch.optim.Adam(policy.trained.parameters(), lr=5e-3))
     policy.use(module)
     steps = AccelerateOptimisation(accelerator, Trained(module), optimizer)
-    learning = Learner(policy, steps, accelerator, Objective(clip=0.2, kl=0.0))
+    learning = Learner(policy, steps, accelerator, Objective(loss=loss, clip=0.2, kl=0.0))
     rewards: list[float] = []
     for step in range(60):
         made, seen = [], []

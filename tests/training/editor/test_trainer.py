@@ -61,24 +61,61 @@ def test_a_groups_edits_may_begin_alike(tmp_path: Path) -> None:
     assert spreads[1] < 0.1 * spreads[0]
 
 
-@pytest.mark.parametrize("staleness", [0, 1])
-def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, staleness: int) -> None:
-    rewards = {"url": "http://toy", "staleness": staleness}
+class _Remembers(ToyPolicy):
+    """Notes by which weights it draws, and by which it learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drew: list[torch.Tensor] = []
+        self.learnt: list[torch.Tensor] = []
+
+    def velocity(self, latents: torch.Tensor, time: float, condition: Condition) -> torch.Tensor:
+        notes = self.learnt if torch.is_grad_enabled() else self.drew
+        now = torch.nn.utils.parameters_to_vector(self.trained.parameters()).detach().clone()
+        if not notes or not torch.equal(notes[-1], now):
+            notes.append(now)
+        return super().velocity(latents, time, condition)
+
+
+def test_the_moving_average_may_draw(tmp_path: Path) -> None:
+    policy, notes = _Remembers(), Notes()
+    sampling = {"sampler": "match", "steps": 4, "weights": "averaged"}
+    run = toy_run(
+        tmp_path, BlueJudge(), notes, policy=policy, steps=2, sampling=sampling, loss="nft", ema=0.9, ema_every=1
+    )
+    run.run()
+    # Two updates a step. The average begins as the weights after the first one, and then takes in 9 / 11 of the newest.
+    before, first, second, third = policy.learnt
+    assert torch.equal(policy.drew[0], before)
+    assert torch.allclose(policy.drew[1], first + (second - first) * 9 / 11, atol=1e-7)
+    assert not torch.allclose(policy.drew[1], second, atol=1e-4)
+    # What is learnt goes on from the newest weights.
+    assert (third - second).norm() < (third - first).norm()
+    assert notes.steps[1]["ratio_deviation"] > 0.0
+
+
+AVERAGED = {"sampling": {"sampler": "match", "steps": 4, "weights": "averaged"}, "loss": "nft"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"rewards": {"url": "http://toy", "staleness": 1}}, AVERAGED], ids=["fresh", "stale", "averaged"]
+)
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path, fields: dict[str, Any]) -> None:
     uninterrupted = Notes()
-    whole = toy_run(tmp_path / "whole", BlueJudge(), uninterrupted, rewards=rewards)
+    whole = toy_run(tmp_path / "whole", BlueJudge(), uninterrupted, **fields)
     assert whole.run() == 6
-    killed = toy_run(tmp_path / "killed", DiesAfter(4 * 4, _interrupted), Notes(), rewards=rewards)
+    killed = toy_run(tmp_path / "killed", DiesAfter(4 * 4, _interrupted), Notes(), **fields)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     notes = Notes()
-    resumed = toy_run(tmp_path / "killed", BlueJudge(), notes, rewards=rewards)
+    resumed = toy_run(tmp_path / "killed", BlueJudge(), notes, **fields)
     assert resumed.run() == 6
     assert [step["number"] for step in notes.steps] == [3, 4, 5]
     assert torch.equal(weights(resumed), weights(whole))
     # The moving average is what is evaluated: it was gone on with too.
     assert notes.evaluations[-1][1].measures == uninterrupted.evaluations[-1][1].measures
     again = Notes()
-    assert toy_run(tmp_path / "killed", BlueJudge(), again, rewards=rewards).run() == 6
+    assert toy_run(tmp_path / "killed", BlueJudge(), again, **fields).run() == 6
     assert again.steps == []
 
 

@@ -13,22 +13,29 @@ the standard noise that was drawn.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
+from edit_rrm_training.editor.nft import negative_aware_loss, optimality
 from edit_rrm_training.editor.sde import Step, kl_divergence, log_density
+
+LossName = Literal["clipped", "nft"]
+"""GRPO's clipped objective, or DiffusionNFT's in its place (`nft`); both learn from the same advantages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
     """What is minimised."""
 
+    loss: LossName = "clipped"
+    """Of the two; `nft` is of steps by sampler `match`, and has no clip."""
     clip: float = 1e-4
     """How far a ratio may leave 1 before its gain is cut off; small, because a ratio is a mean over dimensions."""
     kl: float = 0.04
     """Weight of the divergence from the reference (paper, section 4.3)."""
     max_advantage: float = 5.0
-    """Advantages are clipped to plus and minus this."""
+    """Advantages are clipped to plus and minus this; for `nft`, an edit with this one is wholly good."""
     guard: bool = False
     """Normalise ratios as GRPO-Guard does."""
 
@@ -95,7 +102,12 @@ def step_loss(
     gain = advantages.float().clamp(-objective.max_advantage, objective.max_advantage)
     plain = ratio * gain
     bounded = ratio.clamp(1.0 - objective.clip, 1.0 + objective.clip) * gain
-    loss = -(torch.minimum(plain, bounded) * weights).sum()
+    if objective.loss == "nft":
+        optimal = optimality(advantages, objective.max_advantage)
+        loss = (negative_aware_loss(mean, drawn.mean, drawn.after, optimal) * weights).sum() / (2.0 * step.std**2)
+        bounded = plain
+    else:
+        loss = -(torch.minimum(plain, bounded) * weights).sum()
     divergence = torch.zeros_like(ratio)
     if objective.kl > 0.0 and reference is not None:
         divergence = kl_divergence(mean, reference, step)

@@ -28,10 +28,18 @@ _NOISE = 1_000_003
 """Keeps the noise of paths apart from the noise that edits begin with."""
 
 
-def match_times(seed: int, count: int) -> tuple[float, ...]:
-    """Times of paths, falling, one in each of as many equal parts of 0 to 1."""
+def match_times(seed: int, count: int, shift: float = 1.0) -> tuple[float, ...]:
+    """Times of paths, falling, one in each of as many parts of 0 to 1.
+
+    Args:
+        seed: Of where they lie within their parts.
+        count: How many.
+        shift: 1 for parts of one length; more moves them towards noise, by the formula that diffusers' flow-matching
+            schedulers shift theirs with.
+    """
     within = np.random.default_rng(seed).random(count)
-    return tuple(max(_LEAST_TIME, (count - 1 - part + float(within[part])) / count) for part in range(count))
+    even = [(count - 1 - part + float(within[part])) / count for part in range(count)]
+    return tuple(max(_LEAST_TIME, shift * time / (1.0 + (shift - 1.0) * time)) for time in even)
 
 
 @torch.no_grad()
@@ -42,24 +50,26 @@ def roll_out_matched(
     seeds: Sequence[int],
     times: Sequence[float],
     deviation: float,
-    starts: Sequence[int] | None = None,
+    path_seed: int,
 ) -> Rollouts:
-    """Draw edits without noise on the way, and paths to what they ended in.
+    """Draw edits of one prompt without noise on the way, and paths to what they ended in.
+
+    At one time all paths begin with the same noise (common random numbers). What it adds to each edit's gradient is
+    much the same, and advantages of a group sum to 0: what is left is where the edits differ.
 
     Args:
         policy: The model.
         condition: What B edits start from.
         steps: From noise to a picture, none of them stochastic.
-        seeds: Of each edit, and of the paths to it.
+        seeds: Of each edit.
         times: Of the paths; each is a step that can be learnt from.
         deviation: The density's sigma: how far a ratio leaves 1 for a velocity that is predicted better or worse.
-        starts: Of the noise that edits begin with, where it is not to be their own.
+        path_seed: Of the noise that paths begin with, one for a group.
     """
-    latents, _ = drawn_to_the_end(policy, condition, steps, seeds, starts)
+    latents, _ = drawn_to_the_end(policy, condition, steps, seeds)
     drawn = {}
     for number, time in enumerate(times):
-        noise = seeded_noise(tuple(latents.shape[1:]), [seed_of(seed, _NOISE, number) for seed in seeds])
-        noise = noise.to(latents.device)
+        noise = seeded_noise(tuple(latents.shape[1:]), [seed_of(path_seed, _NOISE, number)]).to(latents.device)
         before = (1.0 - time) * latents.float() + time * noise
         velocity = policy.velocity(before, time, condition).float()
         drawn[number] = Drawn(before.cpu(), (noise - latents.float()).cpu(), velocity.cpu())

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edit_rrm.verdicts import Mode
 from edit_rrm_client.failure_policy import FailurePolicy
 from edit_rrm_training.editor.advantages import Spread
-from edit_rrm_training.editor.grpo import Objective
+from edit_rrm_training.editor.grpo import LossName, Objective
 from edit_rrm_training.editor.policies.fitting import Fit
 from edit_rrm_training.editor.sde import SamplerName
 
@@ -74,9 +74,15 @@ class SamplingRecipe(_Strict):
     window_within: Count | None = None
     """The window lies among the first so many steps, where a picture's contents are decided (Flow-GRPO-Fast takes the
     first half); null for anywhere."""
+    shift: Positive = 1.0
+    """Of `match`: 1 for times anywhere, more for times nearer to noise, where it is decided what an edit shows (3: half
+    of them above 0.75)."""
     same_start: bool = False
     """A group's edits begin with the same noise, so that they differ by what was drawn on the way alone: by what is
     learnt from (DanceGRPO)."""
+    weights: Literal["newest", "averaged"] = "newest"
+    """That draw: the newest, or their moving average, from which what is learnt cannot stray far (as in
+    DiffusionNFT)."""
     batch: Count = 24
     """Edits drawn at a time."""
 
@@ -142,6 +148,9 @@ class EditorRecipe(_Strict):
     micro_batch: Count = 8
     """Edits of one forward and backward pass."""
     spread: Spread = "group"
+    loss: LossName = "clipped"
+    """`clipped` (GRPO), or `nft` (DiffusionNFT), for sampler `match`: of the same advantages, without likelihoods that
+    fall without end."""
     clip: Positive = 1e-4
     kl: float = Field(default=0.04, ge=0.0)
     """Weight of the KL to the frozen model (paper, section 4.3)."""
@@ -179,6 +188,8 @@ class EditorRecipe(_Strict):
             raise ValueError(
                 "rollouts without noise have no density to learn from: sampler sde or cps, noise_level > 0"
             )
+        if self.loss == "nft" and not matched:
+            raise ValueError("loss nft learns from finished edits: set sampling.sampler: match, or loss: clipped")
         if self.kl > 0.0 and self.policy.lora is None:
             raise ValueError("a KL needs the frozen model: train an adapter (policy.lora), or set kl: 0")
         if self.rewards.min_valid > self.group_size:
@@ -188,7 +199,7 @@ class EditorRecipe(_Strict):
     @property
     def objective(self) -> Objective:
         """What is minimised."""
-        return Objective(clip=self.clip, kl=self.kl, max_advantage=self.max_advantage, guard=self.guard)
+        return Objective(loss=self.loss, clip=self.clip, kl=self.kl, max_advantage=self.max_advantage, guard=self.guard)
 
 
 def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:

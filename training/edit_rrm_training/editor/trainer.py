@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -175,9 +175,16 @@ class EditorTrainer:
         self._checkpoints.save(done, {"identity": self._identity, "updates": self._updates})
 
     def _step(self, number: int) -> None:
-        self._pending.append(self._sampled(number))
+        with self._drawing():
+            self._pending.append(self._sampled(number))
         if len(self._pending) > self._recipe.rewards.staleness:
             self._learn(self._pending.popleft())
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """The weights that edits are drawn by, in place."""
+        if self._average is None or self._recipe.sampling.weights == "newest":
+            return nullcontext()
+        return self._average.applied()
 
     def _drain(self) -> None:
         """Learn from what is still being judged, so that a checkpoint owes nothing."""
@@ -220,9 +227,9 @@ class EditorTrainer:
         """Edits of one group, whose first seed is `first`."""
         sampling = self._recipe.sampling
         if sampling.sampler == "match":
-            at = match_times(first, sampling.window or _MATCHES)
+            at = match_times(first, sampling.window or _MATCHES, sampling.shift)
             steps = trajectory(times, "ode", 0.0)
-            return roll_out_matched(self._policy, condition, steps, seeds, at, sampling.noise_level)
+            return roll_out_matched(self._policy, condition, steps, seeds, at, sampling.noise_level, first)
         steps = trajectory(times, sampling.sampler, sampling.noise_level, window)
         starts = [first] * len(seeds) if sampling.same_start else None
         return roll_out(self._policy, condition, steps, seeds, starts)
