@@ -25,9 +25,6 @@ from edit_rrm_client.group import GroupResult
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
-_EPSILON = 1e-4
-"""Added to the standard deviation, as in TRL's and flow_grpo's GRPO."""
-
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
@@ -49,7 +46,12 @@ class FailurePolicy:
 
 
 def group_advantages(
-    rewards: npt.ArrayLike, mask: npt.ArrayLike, policy: FailurePolicy | None = None, *, scale: bool = True
+    rewards: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    policy: FailurePolicy | None = None,
+    *,
+    scale: bool = True,
+    epsilon: float = 1e-4,
 ) -> tuple[Floats, Flags]:
     """GRPO's advantages within groups, over the members that were measured.
 
@@ -58,6 +60,8 @@ def group_advantages(
         mask: Which rewards were measured, same shape.
         policy: Says how many of a group have to be; the defaults where left out.
         scale: Divide by the group's standard deviation (GRPO), or only subtract its mean (Dr. GRPO).
+        epsilon: Added to that deviation; TRL's and flow_grpo's where left out. One as large as differences that mean
+            nothing keeps them small in groups that have no others.
 
     Returns:
         Advantages, 0 where there is none, and which members count; all of a group that was dropped do not. Both of the
@@ -80,7 +84,7 @@ def group_advantages(
     if scale:
         # Sample standard deviation, as torch.std takes it.
         deviation = np.sqrt((centred**2).sum(-1, keepdims=True) / np.maximum(count - 1, 1))
-        centred = centred / (deviation + _EPSILON)
+        centred = centred / (deviation + epsilon)
     return centred.astype(np.float32), counts
 
 

@@ -92,6 +92,16 @@ def test_groups_with_too_few_are_dropped_and_scaling_is_a_choice() -> None:
     assert advantages.tolist() == [pytest.approx([-0.3, 0.3, 0.0, 0.0])]
 
 
+def test_epsilon_keeps_differences_that_mean_nothing_small() -> None:
+    rewards = np.array([[0.2, 0.8], [0.50, 0.51]])
+    everything = np.ones_like(rewards, np.bool_)
+    plain, _ = group_advantages(rewards, everything)
+    assert plain[1, 1] == pytest.approx(plain[0, 1], rel=0.02)
+    careful, _ = group_advantages(rewards, everything, epsilon=0.05)
+    assert careful[0, 1] == pytest.approx(0.3 / (0.3 * 2**0.5 + 0.05), rel=1e-5)
+    assert careful[1, 1] < 0.15 * careful[0, 1]
+
+
 @pytest.mark.parametrize(
     ("rewards", "mask", "told"),
     [

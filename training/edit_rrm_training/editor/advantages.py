@@ -14,11 +14,14 @@ Spread = Literal["group", "global", "none"]
 """What a reward's distance from its group's mean is divided by: the deviation of its ``group`` (paper, eq. 5), of the
 ``global`` step (Flow-GRPO's configurations), or nothing (Dr. GRPO)."""
 
-_EPSILON = 1e-4
-
 
 def advantages_of(
-    rewards: Sequence[npt.NDArray[np.float32]], spread: Spread, policy: FailurePolicy, deviation: float | None = None
+    rewards: Sequence[npt.NDArray[np.float32]],
+    spread: Spread,
+    policy: FailurePolicy,
+    deviation: float | None = None,
+    *,
+    epsilon: float = 1e-4,
 ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
     """Advantages of groups, and which members count.
 
@@ -27,17 +30,18 @@ def advantages_of(
         spread: What distances are divided by.
         policy: Says how many of a group have to be measured.
         deviation: Of all rewards of the step, on all devices (`deviation_of`); needed for ``global``.
+        epsilon: Added to the deviation.
 
     Raises:
         ValueError: There is no deviation where there has to be one.
     """
     found = []
     for group in rewards:
-        advantages, counts = group_advantages(group, ~np.isnan(group), policy, scale=spread == "group")
+        advantages, counts = group_advantages(group, ~np.isnan(group), policy, scale=spread == "group", epsilon=epsilon)
         if spread == "global":
             if deviation is None:
                 raise ValueError("a global spread needs the step's deviation")
-            advantages = (advantages / (deviation + _EPSILON)).astype(np.float32)
+            advantages = (advantages / (deviation + epsilon)).astype(np.float32)
         found.append((advantages, counts))
     return found
 

@@ -148,6 +148,9 @@ class EditorRecipe(_Strict):
     micro_batch: Count = 8
     """Edits of one forward and backward pass."""
     spread: Spread = "group"
+    spread_epsilon: Positive = 1e-4
+    """Added to what distances are divided by: as much as rewards of equally good edits differ by, so that groups of
+    such edits teach little."""
     loss: LossName = "clipped"
     """`clipped` (GRPO), or `nft` (DiffusionNFT), for sampler `match`: of the same advantages, without likelihoods that
     fall without end."""

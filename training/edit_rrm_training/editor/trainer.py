@@ -250,7 +250,9 @@ class EditorTrainer:
         waited = time.monotonic() - waiting
         rewards = [one.rewards for one in scored]
         everyone = self._everyones(rewards)
-        found = advantages_of(rewards, recipe.spread, recipe.rewards.failures, deviation_of(everyone))
+        found = advantages_of(
+            rewards, recipe.spread, recipe.rewards.failures, deviation_of(everyone), epsilon=recipe.spread_epsilon
+        )
         experiences = [
             Experience(rollouts, advantages, counts)
             for rollouts, (advantages, counts) in zip(pending.rollouts, found, strict=True)
