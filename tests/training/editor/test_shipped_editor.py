@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.editor_card import load_editor_card
 from edit_rrm_training.editor.evaluation import evaluate_editor
 from edit_rrm_training.editor.nano.pretrain import policy_recipe
+from edit_rrm_training.editor.recipe import load_editor_recipe
 from edit_rrm_training.editor.shipped import SHIPPED, editor_path
 
 ROOT = Path(__file__).parents[3]
@@ -31,21 +33,42 @@ def test_training_has_changed_the_transformer_alone() -> None:
     assert differing == {"edit_rrm_editor.json", "transformer/diffusion_pytorch_model.safetensors"}
 
 
+def held_out(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "docs" / "results" / "editor" / f"{name}-held-out.json").read_text())
+    (report,) = found["editors"].values()
+    assert (report["split"], report["edits"]) == ("held-out", 500)
+    return found
+
+
+PAGE = ROOT / "docs" / "editor-training.md"
+
+
 def test_the_page_has_what_was_measured() -> None:
     """The report of 500 held-out edits, which takes minutes to make again."""
-    text = (ROOT / "docs" / "editor-training.md").read_text(encoding="utf-8")
-    found = json.loads((ROOT / "docs" / "results" / "editor" / "nano-grpo-held-out.json").read_text())
+    text = PAGE.read_text(encoding="utf-8")
+    found = held_out("nano-grpo")
     report, gains = found["editors"]["nano-grpo"], found["gains"]
     shares = [report[name] for name in ("success", "done", "kept")]
-    assert (report["split"], report["edits"]) == ("held-out", 500)
     success = shares[0]
     told = f"{success['value']:.1%} ({100 * success['low']:.1f} to {100 * success['high']:.1f})"
     cells = [told, *(f"{share['value']:.1%}" for share in shares[1:])]
     assert f"| after 50 steps, shipped as `nano-grpo` | {' | '.join(cells)} |" in text
     for name in ("success", "done", "kept"):
-        gain = gains[name]
-        assert f"{100 * gain['value']:+.1f}" in text
-        assert f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})" in text
+        assert _told(gains[name], " points" if name == "success" else "") in text
+
+
+def test_the_page_has_what_the_example_gains() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    found = held_out("nft-90")
+    gains = found["gains"]
+    success = found["editors"]["90 steps"]["success"]["value"]
+    assert f"success {success:.1%}, {_told(gains['success'], ' points')}" in text
+    assert f"done {_told(gains['done'])}, kept {_told(gains['kept'])}" in text
+    assert load_editor_recipe(ROOT / "examples" / "editor" / "nano.yaml").steps == 90
+
+
+def _told(gain: dict[str, float], unit: str = "") -> str:
+    return f"{100 * gain['value']:+.1f}{unit} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
 
 @pytest.mark.slow
