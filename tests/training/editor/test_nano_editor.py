@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, FluxKontextPipeline
 from PIL import Image
+from safetensors.torch import load_file
 
 from edit_rrm_training.editor.edit import load_editor, make_edits
 from edit_rrm_training.editor.evaluation import evaluate_editor, gains
@@ -60,6 +61,17 @@ def test_pre_training_leaves_a_pipeline_that_edits_and_goes_on_where_it_was(tmp_
     assert other.joinpath(*weights).read_bytes() == folder.joinpath(*weights).read_bytes()
     with pytest.raises(OSError, match="has no VAE; name a pipeline's folder"):
         pretrain(TINY, tmp_path / "third", vae=tmp_path)
+    # Begun with another editor's weights, a step of nearly nothing leaves them where they were.
+    still = replace(TINY, steps=1, learning_rate=1e-12)
+    gone_on = pretrain(still, tmp_path / "gone-on", init_from=folder)
+    for part in ("transformer", "text_encoder_2", "vae"):
+        name = next(path.name for path in (folder / part).glob("*.safetensors"))
+        then, now = (load_file(where / part / name) for where in (folder, gone_on))
+        assert all(torch.equal(then[key], now[key]) for key in then), part
+    with pytest.raises(ValueError, match="weights: "):
+        pretrain(still, tmp_path / "gone-on", vae=folder)
+    with pytest.raises(ValueError, match="name only one of the two"):
+        pretrain(TINY, tmp_path / "fourth", vae=folder, init_from=folder)
 
 
 def test_tasks_are_tidy_before_and_after() -> None:

@@ -67,6 +67,11 @@ def train_nano_editor_command(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and the pipeline (OUT/pipeline).")],
     steps: Annotated[int | None, typer.Option(min=1, help="Override the steps of flow matching.")] = None,
     vae: Annotated[str | None, typer.Option(help="Take the VAE of this pipeline (or nano) and train none.")] = None,
+    init_from: Annotated[str | None, typer.Option(help="Begin with this nano-editor's weights (or nano's).")] = None,
+    perfect: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Override the share of targets that are perfect.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Override the highest learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, data and noise.")] = 0,
 ) -> None:
     """Pre-train nano-editor, the small FLUX.1-Kontext of the shapes world; run again to resume.
@@ -77,6 +82,10 @@ def train_nano_editor_command(
     \b
     With the shipped VAE, instead of training one:
         edit-rrm train nano-editor --vae nano --out build/nano-editor
+
+    \b
+    One that makes more of real editors' mistakes than nano does:
+        edit-rrm train nano-editor --init-from nano --perfect 0.5 --learning-rate 3e-4 --steps 600 --out build/careless
     """
     from dataclasses import replace
 
@@ -84,10 +93,12 @@ def train_nano_editor_command(
     from edit_rrm_training.editor.shipped import editor_path
     from edit_rrm_training.judge.checkpoints import DivergedError
 
-    recipe = NanoEditorRecipe(seed=seed)
+    given = {"steps": steps, "perfect": perfect, "learning_rate": learning_rate}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(NanoEditorRecipe(seed=seed), **changes)
+    begin, taken = (None if name is None else editor_path(name) for name in (init_from, vae))
     try:
-        made = recipe if steps is None else replace(recipe, steps=steps)
-        folder = pretrain(made, out, vae=None if vae is None else editor_path(vae))
+        folder = pretrain(recipe, out, vae=taken, init_from=begin)
     except (OSError, ValueError, DivergedError) as error:
         fail(str(error))
     typer.echo(f"pipeline: {folder}")

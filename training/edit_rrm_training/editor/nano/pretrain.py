@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,31 +51,36 @@ class NanoEditorRecipe:
     """On CPUs, compile the transformer's blocks: a few minutes (and a C++ compiler) before the first step."""
 
 
-def pretrain(recipe: NanoEditorRecipe, output: Path, *, vae: Path | None = None) -> Path:
-    """Train nano-editor from random weights.
+def pretrain(recipe: NanoEditorRecipe, output: Path, *, vae: Path | None = None, init_from: Path | None = None) -> Path:
+    """Train nano-editor, from random weights or another one's.
 
     Args:
         recipe: How.
         output: For checkpoints, latents and the pipeline; a run that was interrupted is gone on with.
         vae: A pipeline's folder to take the VAE from instead of training one.
+        init_from: A nano-editor's folder, all of whose parts are begun with: its VAE is kept, the others trained.
 
     Returns:
         The pipeline's folder, `output / "pipeline"`.
 
     Raises:
-        ValueError: `output` holds another run.
-        OSError: `vae` has no VAE, or the output cannot be written.
+        ValueError: `output` holds another run, or both `vae` and `init_from` are given.
+        OSError: `vae` has no VAE, `init_from` is no pipeline, or the output cannot be written.
     """
+    if vae is not None and init_from is not None:
+        raise ValueError("an editor that is begun with brings its VAE: name only one of the two")
+    vae = init_from if vae is None else vae
     if vae is not None and not (vae / "vae" / "config.json").is_file():
         raise OSError(f"{vae} has no VAE; name a pipeline's folder, or nano")
     taken = None if vae is None else weights_digest(vae / "vae")
-    claim(output, {"stage": "nano-editor", **asdict(recipe), "vae_weights": taken}, start=vae, resume=True)
+    begun = None if init_from is None else weights_digest(init_from / "transformer")
+    facts = {"stage": "nano-editor", **asdict(recipe), "vae_weights": taken, "weights": begun}
+    claim(output, facts, start=vae, resume=True)
     torch.set_flush_denormal(True)
     # On an H200, with torch 2.11 and CUDA 13.0, the backward pass of cuDNN's attention fails on this transformer, and
     # compiled blocks read memory that is not theirs.
     torch.backends.cuda.enable_cudnn_sdp(False)
-    texts = [make_task("train", index).instruction for index in range(_VOCABULARY_TASKS)]
-    pipeline = build_pipeline(texts, recipe.seed)
+    pipeline = _new(recipe.seed) if init_from is None else _loaded(init_from)
     checkpoints = output / "checkpoints"
     done = checkpoints / "vae" / "vae.safetensors"
     if not done.exists():
@@ -102,6 +108,20 @@ def pretrain(recipe: NanoEditorRecipe, output: Path, *, vae: Path | None = None)
     pipeline.to(torch.bfloat16).save_pretrained(folder)
     save_editor_card(EditorCard(policy=policy_recipe("nano")), folder)
     return folder
+
+
+def _new(seed: int) -> Any:
+    texts = [make_task("train", index).instruction for index in range(_VOCABULARY_TASKS)]
+    return build_pipeline(texts, seed)
+
+
+def _loaded(folder: Path) -> Any:
+    from diffusers import FluxKontextPipeline
+
+    pipeline = FluxKontextPipeline.from_pretrained(folder, dtype=torch.float32)
+    for part in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
+        part.train()
+    return pipeline
 
 
 def _step(recipe: NanoEditorRecipe, windows: Windows, step: int) -> Batch:
