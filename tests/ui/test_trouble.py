@@ -74,8 +74,7 @@ def test_stop_gives_up(page: Page, tmp_path: Path) -> None:
         # Down to the engine: otherwise the service would wait for it.
         began = time.monotonic()
         service.signal()
-        # Gradio says 400 where what it is told to forget has ended by itself in the meantime.
-        page.expected_errors = ("ERR_", "Connection", "error", "Error", "gradio_api/reset")  # type: ignore[attr-defined]  # read by the fixture
+        page.expected_errors = ("ERR_", "Connection", "error", "Error")  # type: ignore[attr-defined]  # read by the fixture
         assert service.wait() == 0
         assert time.monotonic() - began < 10.0
 
@@ -110,8 +109,7 @@ def test_an_open_page_does_not_keep_a_service_from_ending(page: Page, tmp_path: 
         open_page(page, service.url)
         page.get_by_role("button", name=EXAMPLES[0].instruction).click()
         expect(cards(page)).to_have_count(3)
-        # Gradio says 400 where what it is told to forget has ended by itself in the meantime.
-        page.expected_errors = ("ERR_", "Connection", "error", "Error", "gradio_api/reset")  # type: ignore[attr-defined]  # read by the fixture
+        page.expected_errors = ("ERR_", "Connection", "error", "Error")  # type: ignore[attr-defined]  # read by the fixture
         began = time.monotonic()
         service.signal()
         assert service.wait() == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -76,7 +75,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
-        unfinished = False
+        unfinished, read = False, False
+
+        async def received() -> Message:
+            """The next message; when the whole request is read, it may be that the browser has gone."""
+            nonlocal read
+            message = await (self._or_over(receive) if read else receive())
+            read = read or not message.get("more_body", False)
+            return message
 
         async def guarded(message: Message) -> None:
             nonlocal unfinished
@@ -97,7 +103,7 @@ class Gate:
             message = "the page holds too many files for now; try again in some minutes"
             answer = _error(request, 429, "too_many_files", message, retryable=True)
         else:
-            await self._app(scope, partial(self._received, receive), guarded)
+            await self._app(scope, received, guarded)
             if unfinished and self._over.is_set():
                 await send({"type": "http.response.body", "body": b""})
             return
@@ -116,7 +122,7 @@ class Gate:
         except OSError:  # one was deleted meanwhile: there is room
             return False
 
-    async def _received(self, receive: Receive) -> Message:
+    async def _or_over(self, receive: Receive) -> Message:
         """The next message, or that the browser has gone, which is how a stream is told to end."""
         if not self._over.is_set():
             over = asyncio.ensure_future(self._over.wait())

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from edit_rrm_service.auth import KeyRing, hash_key
 from edit_rrm_service.ui.gate import COOKIE, Gate, key_of, within
@@ -136,3 +137,34 @@ async def test_metrics_count_the_page_as_one_route(everybodys: httpx2.AsyncClien
     metrics = (await everybodys.get("/metrics")).text
     assert 'route="/ui"' in metrics
     assert "/ui/config" not in metrics
+
+
+async def test_what_is_on_its_way_when_the_service_ends_is_read_to_its_end(tmp_path: Path) -> None:
+    over, read = asyncio.Event(), asyncio.Event()
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await request.body()
+        read.set()
+        # Then, as to a stream: the browser has gone.
+        assert (await receive())["type"] == "http.disconnect"
+        await PlainTextResponse(body)(scope, receive, send)
+
+    parts = [b"first, ", b"second"]
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.Event().wait()
+        over.set()
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    gate = Gate(page, keys=KeyRing([]), over=over, files=tmp_path)
+    scope = {"type": "http", "method": "POST", "path": "/ui/gradio_api/reset", "headers": [], "query_string": b""}
+    await asyncio.wait_for(gate(scope, receive, send), 5.0)
+    assert read.is_set()
+    assert b"".join(message.get("body", b"") for message in sent) == b"first, second"
