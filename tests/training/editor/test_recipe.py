@@ -45,6 +45,8 @@ def test_the_papers_numbers_are_the_defaults(tmp_path: Path) -> None:
         ({"sampling": {"steps": 6, "window": 3, "window_within": 2}}, "at least sampling.window"),
         ({"sampling": {"steps": 6, "window_within": 7}}, "at most sampling.steps"),
         ({"loss": "nft", "kl": 0.0}, "set sampling.sampler: match"),
+        ({"loss": "nft", "guard": True, "sampling": {"sampler": "match"}}, "set guard: false"),
+        ({"sampling": {"shift": 3.0}}, "sampling.shift is of sampler match"),
         ({"rewards": {"url": "http://x", "min_valid": 30}}, "every group would be dropped"),
         ({"rewards": {}}, "rewards.url: Field required"),
         ({"group_size": 1}, "group_size: Input should be greater"),

@@ -99,20 +99,21 @@ def step_loss(
         raise ValueError("a KL of weight greater than 0 needs the reference's mean")
     log_ratio = _log_ratio(objective, step, drawn, mean)
     ratio = log_ratio.exp()
-    gain = advantages.float().clamp(-objective.max_advantage, objective.max_advantage)
-    plain = ratio * gain
-    bounded = ratio.clamp(1.0 - objective.clip, 1.0 + objective.clip) * gain
     if objective.loss == "nft":
         optimal = optimality(advantages, objective.max_advantage)
         loss = (negative_aware_loss(mean, drawn.mean, drawn.after, optimal) * weights).sum() / (2.0 * step.std**2)
-        bounded = plain
+        clipped = torch.zeros_like(ratio, dtype=torch.bool)
     else:
+        gain = advantages.float().clamp(-objective.max_advantage, objective.max_advantage)
+        plain = ratio * gain
+        bounded = ratio.clamp(1.0 - objective.clip, 1.0 + objective.clip) * gain
         loss = -(torch.minimum(plain, bounded) * weights).sum()
+        clipped = bounded < plain
     divergence = torch.zeros_like(ratio)
     if objective.kl > 0.0 and reference is not None:
         divergence = kl_divergence(mean, reference, step)
         loss = loss + objective.kl * (divergence * weights).sum()
-    return StepLoss(loss, ratio.detach(), (bounded < plain).detach(), divergence.detach())
+    return StepLoss(loss, ratio.detach(), clipped.detach(), divergence.detach())
 
 
 def _log_ratio(objective: Objective, step: Step, drawn: Drawn, mean: torch.Tensor) -> torch.Tensor:

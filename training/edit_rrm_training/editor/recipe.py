@@ -193,6 +193,10 @@ class EditorRecipe(_Strict):
             )
         if self.loss == "nft" and not matched:
             raise ValueError("loss nft learns from finished edits: set sampling.sampler: match, or loss: clipped")
+        if self.loss == "nft" and self.guard:
+            raise ValueError("loss nft has no ratios to normalise: set guard: false, or loss: clipped")
+        if self.sampling.shift != 1.0 and not matched:
+            raise ValueError("sampling.shift is of sampler match: leave it out, or set sampling.sampler: match")
         if self.kl > 0.0 and self.policy.lora is None:
             raise ValueError("a KL needs the frozen model: train an adapter (policy.lora), or set kl: 0")
         if self.rewards.min_valid > self.group_size:
