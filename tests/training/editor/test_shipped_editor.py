@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edit_rrm_training.editor.curves import read_run
 from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.editor_card import load_editor_card
 from edit_rrm_training.editor.evaluation import evaluate_editor
@@ -65,6 +66,21 @@ def test_the_page_has_what_the_example_gains() -> None:
     assert f"success {success:.1%}, {_told(gains['success'], ' points')}" in text
     assert f"done {_told(gains['done'])}, kept {_told(gains['kept'])}" in text
     assert load_editor_recipe(ROOT / "examples" / "editor" / "nano.yaml").steps == 90
+
+
+def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    results = ROOT / "docs" / "results" / "editor"
+    for found in read_run(results / "nft-90").evaluations:
+        measured = found.evaluation
+        shares = [f"{measured[name]:.1%}" for name in ("success", "done", "kept")]
+        assert f"| {found.step} | {measured['judge']:.3f} | {' | '.join(shares)} |" in text
+    agreements = json.loads((results / "gradient-agreement.json").read_text())["agreements"]
+    names = ("norm", "other_noise", "other_prompts")
+    for own, one in zip(agreements[::2], agreements[1::2], strict=True):
+        assert (own["time"], own["shared_noise"], one["shared_noise"]) == (one["time"], False, True)
+        cells = [f"{found[name]:.2f}" for found in (own, one) for name in names]
+        assert f"| {own['time']} | {' | '.join(cells)} |" in text
 
 
 def _told(gain: dict[str, float], unit: str = "") -> str:
