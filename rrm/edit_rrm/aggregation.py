@@ -23,6 +23,8 @@ DEFAULT_WEIGHTS: Mapping[Category, float] = {
 DEFAULT_AGGREGATION: Mapping[Mode, Aggregation] = {Mode.THINK: Aggregation.MODEL, Mode.PROBE: Aggregation.GEOMETRIC}
 """What a request gets that names no aggregation."""
 
+_REWARD_DIGITS = 12
+
 
 def belief(verdict: Verdict) -> float:
     """P(yes) of a verdict in [0, 1]: its probability where the judge gave one, else 0 or 1."""
@@ -75,6 +77,11 @@ def aggregate(
     if total <= 0.0:
         raise ValueError("the weights of the categories present must add up to more than zero")
     return _score(sum(weights.get(category, 0.0) * mean for category, mean in means.items()) / total)
+
+
+def reward_of(score: float) -> float:
+    """The reward in [0, 1] of a score in [0, 10], rounded to 12 digits: 6.8 is 0.68, not 0.6799999999999999."""
+    return round(score / SCORE_MAX, _REWARD_DIGITS)
 
 
 def category_means(verdicts: Sequence[Verdict]) -> dict[Category, float]:

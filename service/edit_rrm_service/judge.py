@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from edit_rrm.aggregation import aggregate, average
+from edit_rrm.aggregation import aggregate, average, reward_of
 from edit_rrm.card import JudgeCard
 from edit_rrm.grammar import Failure, Judgement, parse_judgement, parse_principles
 from edit_rrm.principles import Principle
 from edit_rrm.prompts import ImagePart, PromptSet, RenderedPrompt
-from edit_rrm.verdicts import SCORE_MAX, Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
+from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward, Usage, Verdict
 from edit_rrm_service.admission import Ticket
 from edit_rrm_service.cache_entry import DecompositionRecord, VerificationRecord
 from edit_rrm_service.cache_key import decomposition_key, verification_key
@@ -237,7 +237,7 @@ class Judge:
         return Reward(
             outcome=Outcome.SCORED,
             score=score,
-            reward=score / SCORE_MAX,
+            reward=reward_of(score),
             average=average(verified.verdicts),
             aggregation=options.aggregation,
             mode=options.mode,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edit_rrm.aggregation import DEFAULT_WEIGHTS, aggregate, average, belief, category_means
+from edit_rrm.aggregation import DEFAULT_WEIGHTS, aggregate, average, belief, category_means, reward_of
 from edit_rrm.principles import Category, Principle
 from edit_rrm.verdicts import Aggregation, Verdict
 
@@ -106,3 +106,14 @@ def test_a_probability_counts_for_more_than_the_hard_verdict() -> None:
     assert aggregate(unsure, Aggregation.MEAN) == pytest.approx(6.0)
     assert average(unsure) == 1.0
     assert category_means(unsure) == {Category.IMAGE_QUALITY: 0.6}
+
+
+@given(st.integers(0, 100))
+def test_a_score_of_tenths_is_a_reward_of_hundredths_as_one_would_write_it(tenths: int) -> None:
+    assert repr(reward_of(tenths / 10)) == repr(float(f"0.{tenths:02d}") if tenths < 100 else 1.0)
+
+
+@given(st.floats(0.0, 10.0), st.floats(0.0, 10.0))
+def test_rewards_are_in_the_order_of_their_scores(one: float, other: float) -> None:
+    assert 0.0 <= reward_of(one) <= 1.0
+    assert one > other or reward_of(one) <= reward_of(other)
