@@ -71,7 +71,7 @@ def drawn(policy: EditPolicy, recipe: EditorRecipe, groups: int) -> list[Finishe
             asked.append(Group(prompt.instruction, prompt.source, tuple(policy.decode(latents, condition))))
         finished.append((condition, latents.float(), plan.seeds))
     with RewardClient(recipe.rewards.url, timeout=recipe.rewards.timeout) as client:
-        judged = client.score_groups(asked, mode=recipe.rewards.mode)
+        judged = client.score_groups(asked, mode=recipe.rewards.mode, aggregation=recipe.rewards.aggregation)
     rewards = [group.rewards for group in judged]
     deviation = deviation_of(np.concatenate(rewards))
     found = advantages_of(rewards, recipe.spread, recipe.rewards.failures, deviation, epsilon=recipe.spread_epsilon)

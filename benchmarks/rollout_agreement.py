@@ -3,7 +3,8 @@ r"""Whether a judge orders a group's rollouts as the oracle of pixels does: what
     edit-rrm serve --port 8017 &
     python -m benchmarks.rollout_agreement --url http://127.0.0.1:8017 --sampler cps --modes think,probe
 
-Prompts are of the training split, beyond those that GRPO trains on; rollouts are drawn as training draws them.
+Prompts are of the training split, beyond those that GRPO trains on; rollouts are drawn as training draws them. Each way
+of making a reward of the same verdicts is compared too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from edit_rrm.verdicts import Mode
+from edit_rrm.aggregation import aggregate
+from edit_rrm.verdicts import Aggregation, Mode, Reward
 from edit_rrm_client import Group, RewardClient
 from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.nano.pixel_oracle import PixelVerdict, judge_pixels
@@ -60,13 +62,35 @@ def agreement(rewards: Iterable[Sequence[float | None]], good: Iterable[Sequence
     return Agreement(above / pairs if pairs else None, pairs)
 
 
+def correlation(rewards: Iterable[Sequence[float | None]], good: Iterable[Sequence[bool]]) -> float | None:
+    """Pearson's, of distances from a group's mean: what an advantage that a group's deviation does not divide knows.
+
+    Args:
+        rewards: Of each group's rollouts; what was not measured is left out.
+        good: Whether each is what was asked for.
+
+    Returns:
+        -1 to 1; None where rewards or truths differ in no group.
+    """
+    told, true = [np.empty(0)], [np.empty(0)]
+    for scores, truths in zip(rewards, good, strict=True):
+        measured = [(score, truth) for score, truth in zip(scores, truths, strict=True) if score is not None]
+        if measured:
+            values = np.array(measured, float)
+            told.append(values[:, 0] - values[:, 0].mean())
+            true.append(values[:, 1] - values[:, 1].mean())
+    one, other = np.concatenate(told), np.concatenate(true)
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / size if size > 0.0 else None
+
+
 def _drawn(
     policy: EditPolicy, index: int, size: int, sampler: SamplerName, noise_level: float, steps: int
 ) -> tuple[Group, list[PixelVerdict]]:
     """One prompt's rollouts, and what the oracle says of them."""
     prompt = ShapesPrompts("train", index + 1)[index]
     condition = policy.encode([prompt.source], [prompt.instruction])
-    path = trajectory(policy.times(steps, condition), sampler, noise_level)
+    path = trajectory(policy.times(steps, condition), "ode" if sampler == "match" else sampler, noise_level)
     seeds = [seed_of(_STREAM, index, number) for number in range(size)]
     pictures = roll_out(policy, condition.take([0] * size), path, seeds).pictures
     task = make_task("train", index)
@@ -102,7 +126,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for mode in arguments.modes:
             judged = client.score_groups(groups, mode=mode)
             rewards = [[one.reward for one in result.results] for result in judged]
-            found["modes"][mode.value] = _compared(rewards, good)
+            found["modes"][mode.value] = {
+                **_compared(rewards, good),
+                "aggregations": {
+                    how.value: _compared([[_again(one, how) for one in result.results] for result in judged], good)
+                    for how in Aggregation
+                    if how is not Aggregation.MODEL
+                },
+            }
     return found
 
 
@@ -114,10 +145,17 @@ def _compared(rewards: Sequence[Sequence[float | None]], good: dict[str, list[li
         if reward is not None and not truth
     ]
     agreements = {name: agreement(rewards, values) for name, values in good.items()}
+    correlations = {name: correlation(rewards, values) for name, values in good.items()}
     return {
         "full_marks_of_failures": float(np.mean([reward > 0.99 for reward in failed])) if failed else None,
         "agreement": {name: {"share": one.share, "pairs": one.pairs} for name, one in agreements.items()},
+        "correlation": correlations,
     }
+
+
+def _again(one: Reward, how: Aggregation) -> float | None:
+    """What another aggregation makes of the same verdicts."""
+    return None if one.reward is None else aggregate(one.verdicts, how)
 
 
 def _modes(text: str) -> list[Mode]:

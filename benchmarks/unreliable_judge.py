@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from edit_rrm.verdicts import ErrorDetail, Mode, Outcome, Reward
+from edit_rrm.verdicts import Aggregation, ErrorDetail, Mode, Outcome, Reward
 from edit_rrm_client import Group, GroupResult
 from edit_rrm_training.editor.scoring import Judge
 
@@ -29,9 +29,11 @@ class UnreliableJudge:
         self._share = share
         self._as_zero = as_zero
 
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
         """Judge groups."""
-        found = self._judge.score_groups(groups, mode=mode)
+        found = self._judge.score_groups(groups, mode=mode, aggregation=aggregation)
         return [self._damaged(group, result) for group, result in zip(groups, found, strict=True)]
 
     def _damaged(self, group: Group, result: GroupResult) -> GroupResult:

@@ -53,7 +53,8 @@ def aggregate(
     Args:
         verdicts: At least one verdict.
         how: `model` returns `model_score`; `mean` is the mean belief; `weighted` the category-weighted mean;
-            `geometric` the geometric mean over category means (one dead category kills the score); `min` the weakest.
+            `geometric` the geometric mean over category means (one dead category kills the score); `min` the weakest;
+            `product` of all beliefs, P(every principle holds) if none depends on another.
         model_score: The score the judge wrote, in [0, 10]; needed by `model` alone.
         weights: Non-negative weight per category, for `weighted`.
 
@@ -70,6 +71,8 @@ def aggregate(
         return _score(sum(beliefs) / len(beliefs))
     if how is Aggregation.MIN:
         return _score(min(beliefs))
+    if how is Aggregation.PRODUCT:
+        return _score(math.prod(beliefs))
     means = category_means(verdicts)
     if how is Aggregation.GEOMETRIC:
         return _score(math.prod(means.values()) ** (1.0 / len(means)))

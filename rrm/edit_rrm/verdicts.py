@@ -52,6 +52,7 @@ class Aggregation(StrEnum):
     WEIGHTED = "weighted"
     GEOMETRIC = "geometric"
     MIN = "min"
+    PRODUCT = "product"
 
 
 class Verdict(BaseModel):

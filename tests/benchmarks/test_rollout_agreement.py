@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.redrawing import redrawn
-from benchmarks.rollout_agreement import Agreement, agreement
+from benchmarks.rollout_agreement import Agreement, agreement, correlation
 from edit_rrm_training.editor.edit import load_editor
 
 
@@ -18,6 +18,15 @@ def test_pairs_are_of_one_group_and_a_tie_is_half() -> None:
 def test_what_was_not_measured_is_in_no_pair() -> None:
     assert agreement([[None, 0.1, 0.3]], [[True, False, True]]) == Agreement(1.0, 1)
     assert agreement([[None, 0.1]], [[True, False]]) == Agreement(None, 0)
+
+
+def test_what_correlates_are_distances_within_a_group() -> None:
+    between = [[0.9, 0.9], [0.1, 0.1]]
+    assert correlation(between, [[True, True], [False, False]]) is None, "groups that differ tell nothing"
+    within: list[list[float | None]] = [[0.2, 0.1, None], [0.9, 0.8, 0.8]]
+    assert correlation(within, [[True, False, True], [True, False, False]]) == pytest.approx(1.0)
+    assert correlation(within, [[False, True, True], [False, True, True]]) == pytest.approx(-1.0)
+    assert correlation([[None, None]], [[True, False]]) is None
 
 
 def test_an_editor_that_is_shown_nearly_all_of_a_perfect_result_keeps_it() -> None:

@@ -236,7 +236,7 @@ def test_no_row_that_can_be_used_is_one_line(run: Run, tmp_path: Path) -> None:
         (["--data", "shapes:test"], "--data: no split 'test'; there are: train, validation, held-out"),
         (["--data", "genai:.", "--principles", "oracle"], "--data: genai has no oracle"),
         (["--mode", "guess"], "'--mode': 'guess' is none of think, probe"),
-        (["--aggregation", "max"], "'--aggregation': 'max' is none of model, mean, weighted, geometric, min"),
+        (["--aggregation", "max"], "'--aggregation': 'max' is none of model, mean, weighted, geometric, min, product"),
         (["--principles", "mine"], "'--principles': 'mine' is none of decomposed, oracle"),
         (["--ties", "right"], "'--ties': 'right' is none of wrong, half, drop"),
         (["--engine", "tensorrt"], "'--engine': 'tensorrt' is none of auto, vllm, transformers, openai"),

@@ -67,10 +67,21 @@ FOLLOWED_BUT_BLURRED = [
 
 @pytest.mark.parametrize(
     ("how", "score"),
-    [(Aggregation.MEAN, 7.5), (Aggregation.WEIGHTED, 8.5), (Aggregation.GEOMETRIC, 0.0), (Aggregation.MIN, 0.0)],
+    [
+        (Aggregation.MEAN, 7.5),
+        (Aggregation.WEIGHTED, 8.5),
+        (Aggregation.GEOMETRIC, 0.0),
+        (Aggregation.MIN, 0.0),
+        (Aggregation.PRODUCT, 0.0),
+    ],
 )
 def test_each_formula_on_an_example(how: Aggregation, score: float) -> None:
     assert aggregate(FOLLOWED_BUT_BLURRED, how) == pytest.approx(score)
+
+
+def test_the_product_is_the_chance_that_every_principle_holds() -> None:
+    unsure = [verdict(Category.INSTRUCTION_FOLLOWING, True, chance) for chance in (0.9, 0.5)]
+    assert aggregate([*unsure, verdict(Category.IMAGE_QUALITY, True)], Aggregation.PRODUCT) == pytest.approx(4.5)
 
 
 def test_the_judges_own_score_is_passed_on_untouched() -> None:

@@ -132,7 +132,9 @@ async def test_repeats_give_a_mean_a_spread_and_shares() -> None:
     assert all(sampling.temperature > 0 for sampling in thoughts)
 
 
-@pytest.mark.parametrize(("how", "score"), [("mean", 20 / 3), ("weighted", 6.5), ("geometric", 0.0), ("min", 0.0)])
+@pytest.mark.parametrize(
+    ("how", "score"), [("mean", 20 / 3), ("weighted", 6.5), ("geometric", 0.0), ("min", 0.0), ("product", 0.0)]
+)
 async def test_the_aggregation_asked_for_is_used_and_named(how: str, score: float) -> None:
     async with running(FakeEngine(judgement=lambda prompt: COLLATERAL)) as client:
         body = (await post(client, aggregation=how)).json()

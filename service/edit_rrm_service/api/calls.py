@@ -165,7 +165,7 @@ def options_of(request: RewardRequest, card: JudgeCard, *, supports_probe: bool,
         raise ApiError(422, "invalid_request", message, param="samples")
     aggregation = request.aggregation or (card.probe_aggregation if probe else card.think_aggregation)
     if probe and aggregation is Aggregation.MODEL:
-        message = "mode 'probe' writes no score; choose mean, weighted, geometric or min"
+        message = "mode 'probe' writes no score; choose mean, weighted, geometric, min or product"
         raise ApiError(422, "invalid_request", message, param="aggregation")
     default = card.sampling.samples_temperature if request.samples > 1 else card.sampling.temperature
     temperature = default if request.temperature is None else request.temperature

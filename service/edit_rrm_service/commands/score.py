@@ -36,7 +36,7 @@ def score(
     engine: Engine = None,
     mode: Annotated[str, typer.Option(help="think (reasons) or probe (probabilities, faster).")] = "think",
     aggregation: Annotated[
-        str | None, typer.Option(help="How verdicts become a score: model, mean, weighted, geometric or min.")
+        str | None, typer.Option(help="How verdicts become a score: model, mean, weighted, geometric, min or product.")
     ] = None,
     samples: Annotated[int, typer.Option(help="Judgements to average for every edit.", min=1, max=16)] = 1,
     columns: Annotated[

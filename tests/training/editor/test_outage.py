@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edit_rrm.verdicts import Mode
+from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client import Group, GroupResult, RewardClient
 from tests.client.fake_service import running
 from tests.client.steps import failed
@@ -68,11 +68,13 @@ class _Interrupted:
         self.outage = outage
         self._asked = 0
 
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
         self._asked += 1
         if self._asked == _AT:
             self.outage.start()
-        return self._client.score_groups(groups, mode=mode)
+        return self._client.score_groups(groups, mode=mode, aggregation=aggregation)
 
 
 def _refusing() -> Starlette:

@@ -48,6 +48,7 @@ def test_the_papers_numbers_are_the_defaults(tmp_path: Path) -> None:
         ({"loss": "nft", "guard": True, "sampling": {"sampler": "match"}}, "set guard: false"),
         ({"sampling": {"shift": 3.0}}, "sampling.shift is of sampler match"),
         ({"rewards": {"url": "http://x", "min_valid": 30}}, "every group would be dropped"),
+        ({"rewards": {"url": "http://x", "mode": "probe", "aggregation": "model"}}, "mode probe writes no score"),
         ({"rewards": {}}, "rewards.url: Field required"),
         ({"group_size": 1}, "group_size: Input should be greater"),
     ],

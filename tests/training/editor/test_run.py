@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edit_rrm_client import ConnectionFailedError
+from edit_rrm.verdicts import Aggregation, Mode
+from edit_rrm_client import ConnectionFailedError, Group, GroupResult
 from edit_rrm_training.editor.edit import load_editor, make_edits
 from edit_rrm_training.editor.editor_card import EditorError
 from edit_rrm_training.editor.prompts import PromptsError
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor
+from edit_rrm_training.editor.scoring import Judge
 from tests.cli.command import edit_rrm
 from tests.client.fake_service import judgement, judging_service
 from tests.training.editor.pipelines import INSTRUCTIONS
@@ -109,6 +111,27 @@ def test_a_run_leaves_an_editor_and_what_people_look_at(
     assert [edit.size for edit in trained] == [(64, 48)] * 2
     size = sum(path.stat().st_size for path in finished.editor.rglob("*.safetensors"))
     assert (size < 1_000_000) is lora
+
+
+def test_rewards_are_made_as_the_recipe_says(model: Path, prompts: Path, service: str, tmp_path: Path) -> None:
+    asked: list[Aggregation | None] = []
+
+    class Listens:
+        def __init__(self, judge: Judge) -> None:
+            self._judge = judge
+
+        def score_groups(
+            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+        ) -> list[GroupResult]:
+            asked.append(aggregation)
+            found = self._judge.score_groups(groups, mode=mode, aggregation=aggregation)
+            assert {one.aggregation for result in found for one in result.results} == {aggregation}
+            return found
+
+    made = recipe(model, prompts, service, steps=1, rewards={"url": service, "aggregation": "product"})
+    train_editor(made, tmp_path, through=Listens, say=lambda _: None)
+    assert asked
+    assert set(asked) == {Aggregation.PRODUCT}
 
 
 def test_the_same_command_goes_on_and_another_run_is_refused(

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edit_rrm.verdicts import Mode
+from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client import FailureBudgetError, Group, GroupResult, IdentityChangedError
 from edit_rrm_training.editor.checkpoint import CheckpointError
 from edit_rrm_training.editor.policies.base import Condition
@@ -141,10 +141,12 @@ def test_another_judge_than_the_runs_is_refused(tmp_path: Path) -> None:
 
 def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
     class Terminates(BlueJudge):
-        def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        def score_groups(
+            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+        ) -> list[GroupResult]:
             if len(self.asked) == 2 + 2 * 4:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return super().score_groups(groups, mode=mode)
+            return super().score_groups(groups, mode=mode, aggregation=aggregation)
 
     notes, before = Notes(), signal.getsignal(signal.SIGTERM)
     assert toy_run(tmp_path, Terminates(), notes, steps=50, save_every=50).run() == 3
@@ -208,9 +210,11 @@ def test_scoring_hides_behind_sampling(tmp_path: Path) -> None:
     """A judge that takes a while is not waited for while there is something to draw."""
 
     class Slow(BlueJudge):
-        def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+        def score_groups(
+            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+        ) -> list[GroupResult]:
             time.sleep(0.15)
-            return super().score_groups(groups, mode=mode)
+            return super().score_groups(groups, mode=mode, aggregation=aggregation)
 
     waited = {}
     for staleness in (0, 1):

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from edit_rrm.verdicts import Mode, Outcome
+from edit_rrm.verdicts import Aggregation, Mode, Outcome
 from edit_rrm_client import Group, GroupResult
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
@@ -39,7 +39,9 @@ class BlueJudge:
         self._failing = failing
         self.asked: list[Group] = []
 
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
         self.asked += groups
         return [GroupResult(tuple(self._judged(image) for image in group.edited)) for group in groups]
 
@@ -59,11 +61,13 @@ class DiesAfter(BlueJudge):
         self._left = groups
         self._die = die
 
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
         self._left -= sum(len(group.edited) > 1 for group in groups)
         if self._left < 0:
             self._die()
-        return super().score_groups(groups, mode=mode)
+        return super().score_groups(groups, mode=mode, aggregation=aggregation)
 
 
 class Notes:

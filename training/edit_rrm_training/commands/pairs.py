@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ENGINES = ("auto", "vllm", "transformers", "openai")
 _MODES = ("think", "probe")
-_AGGREGATIONS = ("model", "mean", "weighted", "geometric", "min")
+_AGGREGATIONS = ("model", "mean", "weighted", "geometric", "min", "product")
 _PRINCIPLES = ("decomposed", "oracle")
 _TIES = ("wrong", "half", "drop")
 _MAX_SAMPLES = 16
@@ -43,7 +43,8 @@ def eval_pairs(
         int, typer.Option(min=1, max=_MAX_SAMPLES, help="Average this many sampled scores of every edit (Avg@K).")
     ] = 1,
     aggregation: Annotated[
-        str | None, typer.Option(help="model, mean, weighted, geometric or min. [default: the service's for the mode]")
+        str | None,
+        typer.Option(help="model, mean, weighted, geometric, min or product. [default: the service's for the mode]"),
     ] = None,
     principles: Annotated[
         str, typer.Option(help="decomposed (the judge's own) or oracle (of shapes: the true ones).")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edit_rrm.verdicts import Mode
+from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client.failure_policy import FailurePolicy
 from edit_rrm_training.editor.advantages import Spread
 from edit_rrm_training.editor.grpo import LossName, Objective
@@ -95,6 +95,8 @@ class RewardRecipe(_Strict):
     api_key_env: str = "EDIT_RRM_API_KEY"
     """Environment variable that holds the key, where the service wants one."""
     mode: Mode = Mode.THINK
+    aggregation: Aggregation | None = None
+    """How verdicts become a reward; null takes the service's own way for the mode."""
     timeout: Positive = 900.0
     """Seconds that a group may take with all its tries: a service that is away for less only slows the run."""
     no_edit: float = Field(default=0.0, ge=0.0)
@@ -105,6 +107,12 @@ class RewardRecipe(_Strict):
     """1: groups are judged while the next step's are drawn and learnt from one step late."""
     in_flight: Count = 8
     """Groups that the service has at a time."""
+
+    @model_validator(mode="after")
+    def _there_is_a_score(self) -> Self:
+        if self.mode is Mode.PROBE and self.aggregation is Aggregation.MODEL:
+            raise ValueError("mode probe writes no score: choose another aggregation than model, or mode think")
+        return self
 
     @property
     def failures(self) -> FailurePolicy:

@@ -115,6 +115,7 @@ def _train(
     scorer = Scorer(
         judge,
         mode=recipe.rewards.mode,
+        aggregation=recipe.rewards.aggregation,
         extras=extras,
         budget=FailureBudget(recipe.rewards.failures),
         in_flight=recipe.rewards.in_flight,

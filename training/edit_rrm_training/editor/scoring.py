@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edit_rrm.verdicts import Mode
+from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client.failure_policy import FailureBudget
 from edit_rrm_client.group import Group, GroupResult
 from edit_rrm_training.editor.progress import Counted, unheard
@@ -25,7 +25,9 @@ Extra = Callable[[Prompt, Sequence[Image.Image]], npt.NDArray[np.float32]]
 class Judge(Protocol):
     """What is asked of a client; `RewardClient` provides it."""
 
-    def score_groups(self, groups: Sequence[Group], *, mode: Mode = Mode.THINK) -> list[GroupResult]:
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
         """Judge groups."""
 
 
@@ -66,6 +68,7 @@ class Scorer:
         judge: Judge,
         *,
         mode: Mode = Mode.THINK,
+        aggregation: Aggregation | None = None,
         extras: Sequence[Weighted] = (),
         budget: FailureBudget | None = None,
         in_flight: int = 8,
@@ -75,12 +78,14 @@ class Scorer:
         Args:
             judge: Asks the service.
             mode: How principles are verified.
+            aggregation: How verdicts become a reward; the service's own way where left out.
             extras: Rewards that are added to the judge's.
             budget: Stops the run where too much fails; the default budget where left out.
             in_flight: Groups under way at a time.
         """
         self._judge = judge
         self._mode = mode
+        self._aggregation = aggregation
         self._extras = tuple(extras)
         self._budget = budget or FailureBudget()
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="edit-rrm-scoring")
@@ -110,7 +115,7 @@ class Scorer:
     def _scored(self, prompt: Prompt, edits: list[Image.Image]) -> Scored:
         began = time.monotonic()
         group = Group(prompt.instruction, prompt.file, edits)
-        (result,) = self._judge.score_groups([group], mode=self._mode)
+        (result,) = self._judge.score_groups([group], mode=self._mode, aggregation=self._aggregation)
         extras = {extra.name: np.asarray(extra.score(prompt, edits), np.float32) for extra in self._extras}
         rewards = result.rewards.copy()
         for extra in self._extras:
