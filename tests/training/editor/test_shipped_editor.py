@@ -71,7 +71,7 @@ def test_the_page_has_what_the_example_gains() -> None:
 def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
     results = ROOT / "docs" / "results" / "editor"
-    for found in read_run(results / "nft-90").evaluations:
+    for found in read_run(results / "nft-90").evaluations + read_run(results / "product").evaluations:
         measured = found.evaluation
         shares = [f"{measured[name]:.1%}" for name in ("success", "done", "kept")]
         assert f"| {found.step} | {measured['judge']:.3f} | {' | '.join(shares)} |" in text
@@ -81,6 +81,16 @@ def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
         assert (own["time"], own["shared_noise"], one["shared_noise"]) == (one["time"], False, True)
         cells = [f"{found[name]:.2f}" for found in (own, one) for name in names]
         assert f"| {own['time']} | {' | '.join(cells)} |" in text
+
+
+def test_the_page_has_how_each_aggregation_tracks_the_oracle() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    found = json.loads((ROOT / "docs" / "results" / "editor" / "aggregations.json").read_text())
+    assert (found["sampler"], found["size"]) == ("match", 12)
+    assert f"({found['prompts']} training prompts of nano-editor, 12 edits" in text
+    for name, one in found["modes"]["probe"]["aggregations"].items():
+        correlations = [f"{one['correlation'][measure]:.2f}" for measure in ("success", "done", "kept")]
+        assert f"| `{name}` | {one['agreement']['success']['share']:.0%} | {' | '.join(correlations)} |" in text
 
 
 def _told(gain: dict[str, float], unit: str = "") -> str:
