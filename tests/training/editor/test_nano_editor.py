@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from diffusers import AutoencoderKL, FluxKontextPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
+from edit_rrm_training.editor.average import warmed_decay
 from edit_rrm_training.editor.edit import load_editor, make_edits
 from edit_rrm_training.editor.evaluation import evaluate_editor, gains
 from edit_rrm_training.editor.nano.architecture import PATCHES, TEXT_TOKENS, build_pipeline, build_vae
@@ -151,7 +153,14 @@ def test_a_step_s_noise_comes_from_its_seed_and_the_average_follows_the_weights(
     module(**flow_batch(0, None, 20, 8, 7))
     module.eval()(**flow_batch(0, None, 20, 8, 7))
     module.use_average()
-    assert torch.allclose(weight, before + 0.25)
+    assert torch.allclose(weight, before + 1.0 - 4 / 13), "the fourth that it took in, after three others"
+
+
+def test_a_short_pre_training_s_average_is_not_where_it_began() -> None:
+    decays = [warmed_decay(taken, 0.999) for taken in range(500)]
+    assert math.prod(decays) == 0.0
+    assert math.prod(decays[1:]) < 1e-6
+    assert warmed_decay(100_000, 0.999) == 0.999
 
 
 @torch.no_grad()

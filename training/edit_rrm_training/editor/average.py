@@ -27,7 +27,7 @@ class MovingAverage:
     @torch.no_grad()
     def step(self) -> None:
         """Take the weights in."""
-        decay = min((1 + self.steps) / (10 + self.steps), self._decay) if self.steps else 0.0
+        decay = warmed_decay(self.steps, self._decay)
         self.steps += 1
         for average, value in zip(self.values, self._trained.precise(), strict=True):
             average.sub_((1.0 - decay) * (average - value))
@@ -58,3 +58,8 @@ class MovingAverage:
     def _put(self, values: list[torch.Tensor]) -> None:
         for weight, value in zip(self._trained.here(), values, strict=True):
             weight.copy_(value)
+
+
+def warmed_decay(taken: int, decay: float) -> float:
+    """The decay after so many weights were taken in, 0 to `decay`: at first nothing of where training began is kept."""
+    return min((1 + taken) / (10 + taken), decay) if taken else 0.0

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from edit_rrm_training.editor.average import warmed_decay
 from edit_rrm_training.editor.nano.architecture import PATCHES, TEXT_TOKENS
 from edit_rrm_training.editor.nano.stage import Batch
 from edit_rrm_training.editor.nano.windows import Windows, changed_patches
@@ -45,7 +46,7 @@ class FlowMatching(nn.Module):
         pipeline: Its transformer and text encoders are trained.
         data: Latents and tokens of the tasks; they go where the weights go.
         changed: Weight of the patches that an edit changes, where others have 1.
-        decay: Of the moving average.
+        decay: Of the moving average, once it has taken in enough weights.
         compiled: Compile the transformer's blocks.
     """
 
@@ -55,6 +56,7 @@ class FlowMatching(nn.Module):
     target: torch.Tensor
     clip_tokens: torch.Tensor
     t5_tokens: torch.Tensor
+    averaged: torch.Tensor
 
     def __init__(self, pipeline: Any, data: Batch, *, changed: float, decay: float, compiled: bool) -> None:
         super().__init__()
@@ -70,7 +72,8 @@ class FlowMatching(nn.Module):
         for name, values in (("source", "source"), ("target", "target"), ("clip_tokens", "clip"), ("t5_tokens", "t5")):
             self.register_buffer(name, data[values], persistent=False)
         self._trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        self._moved = get_ema_multi_avg_fn(decay)
+        self._decay = decay
+        self.register_buffer("averaged", torch.tensor(0))
         for index, parameter in enumerate(self._trained):
             self.register_buffer(f"average_{index}", parameter.detach().clone())
         if not compiled:
@@ -104,7 +107,10 @@ class FlowMatching(nn.Module):
 
     def _follow(self) -> None:
         averages = [getattr(self, f"average_{index}") for index in range(len(self._trained))]
-        self._moved(averages, [parameter.detach() for parameter in self._trained], 0)
+        taken = int(self.averaged)
+        self.averaged += 1
+        moved = get_ema_multi_avg_fn(warmed_decay(taken, self._decay))
+        moved(averages, [parameter.detach() for parameter in self._trained], taken)
 
     @torch.no_grad()
     def use_average(self) -> None:
