@@ -75,6 +75,9 @@ def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
         measured = found.evaluation
         shares = [f"{measured[name]:.1%}" for name in ("success", "done", "kept")]
         assert f"| {found.step} | {measured['judge']:.3f} | {' | '.join(shares)} |" in text
+    (slower,) = (one.evaluation for one in read_run(results / "product-1e-4").evaluations if one.step == 20)
+    told = f"{slower['success']:.1%}, done {slower['done']:.1%} and kept {slower['kept']:.1%}"
+    assert f"20 steps go to {told}" in " ".join(text.split())
     agreements = json.loads((results / "gradient-agreement.json").read_text())["agreements"]
     names = ("norm", "other_noise", "other_prompts")
     for own, one in zip(agreements[::2], agreements[1::2], strict=True):
