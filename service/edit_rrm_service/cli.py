@@ -151,6 +151,7 @@ def _mount_training() -> None:
     app.add_typer(training.eval_app, name="eval")
     app.add_typer(training.plot_app, name="plot")
     app.command("edit")(training.edit_command)
+    app.command("merge")(training.merge_command)
 
 
 def main() -> None:

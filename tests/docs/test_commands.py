@@ -54,9 +54,10 @@ def command() -> Any:
         ("plot", training.plot_app),
     ):
         group.commands[name] = typer.main.get_group(part)
-    single = typer.Typer()
-    single.command("edit")(training.edit_command)
-    group.commands["edit"] = typer.main.get_command(single)
+    for name, one in (("edit", training.edit_command), ("merge", training.merge_command)):
+        single = typer.Typer()
+        single.command(name)(one)
+        group.commands[name] = typer.main.get_command(single)
     return group
 
 

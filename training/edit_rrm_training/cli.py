@@ -11,6 +11,7 @@ from edit_rrm_training.commands.editor import (
     train_editor_command,
     train_nano_editor_command,
 )
+from edit_rrm_training.commands.merge import merge_command
 from edit_rrm_training.commands.pairs import eval_pairs
 from edit_rrm_training.commands.plot import plot_editor_command
 from edit_rrm_training.commands.shapes import data_shapes
@@ -37,4 +38,4 @@ plot_app.command("editor")(plot_editor_command)
 # Without it, typer takes an app of one command for that command.
 plot_app.callback()(lambda: None)
 
-__all__ = ["data_app", "edit_command", "eval_app", "plot_app", "train_app"]
+__all__ = ["data_app", "edit_command", "eval_app", "merge_command", "plot_app", "train_app"]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from edit_rrm_client import FailureBudget, RewardClient
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
-from edit_rrm_training.editor.editor_card import EditorCard, save_editor_card
+from edit_rrm_training.editor.editor_card import EditorCard
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
 from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
@@ -158,7 +157,8 @@ def _train(
         scorer.close()
         accelerator.end_training()
     if accelerator.is_main_process:
-        _save(recipe, pipeline, kind, weights, output / "editor", identity)
+        card = EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps)
+        save_editor(output / "editor", card, pipeline, weights, kind=kind)
     return Finished(done, output / "editor")
 
 
@@ -175,37 +175,3 @@ def _oracle(recipe: EditorRecipe) -> Measure | None:
     from edit_rrm_training.editor.nano.measure import shapes_measure
 
     return shapes_measure(where.removeprefix(SHAPES))
-
-
-def _save(
-    recipe: EditorRecipe,
-    pipeline: Any,
-    kind: type[Any],
-    weights: Mapping[str, torch.Tensor],
-    folder: Path,
-    identity: str,
-) -> None:
-    """Write the editor: its adapter for the model it was trained on, or the whole pipeline.
-
-    Args:
-        recipe: Of the run.
-        pipeline: Whose transformer was trained, and may be sharded.
-        kind: The transformer's class before it was.
-        weights: What was trained, whole.
-        folder: To write into.
-        identity: The judge's.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    transformer = pipeline.transformer
-    if recipe.policy.lora is None:
-        with torch.device("meta"):
-            whole = kind.from_config(transformer.config)
-        whole.load_state_dict({**transformer.state_dict(), **weights}, assign=True)
-        pipeline.register_modules(transformer=whole)
-        pipeline.save_pretrained(folder)
-    else:
-        from peft import get_peft_model_state_dict
-
-        layers = get_peft_model_state_dict(transformer, state_dict=dict(weights))
-        type(pipeline).save_lora_weights(str(folder), transformer_lora_layers=layers)
-    save_editor_card(EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps), folder)
