@@ -82,7 +82,8 @@ editor: $(STAMP) ## Train nano-editor on the rewards of a service started for it
 	$(BIN)/edit-rrm serve --port 8017 & server=$$!; trap "kill $$server" EXIT; \
 	$(BIN)/python -c 'from edit_rrm_client import RewardClient; RewardClient("http://127.0.0.1:8017").wait_until_ready()' && \
 	$(BIN)/edit-rrm train editor --config examples/editor/nano.yaml --url http://127.0.0.1:8017 --out build/editor
-	$(BIN)/edit-rrm eval editor --model build/editor/editor --before nano
+	$(BIN)/edit-rrm merge --editor build/editor/editor --scale 1.8 --out build/editor/further
+	$(BIN)/edit-rrm eval editor --model build/editor/further --before nano
 
 clean: ## Remove what was built, and the environment
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

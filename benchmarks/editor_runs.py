@@ -8,6 +8,7 @@ r"""Runs of GRPO on nano-editor that differ in one thing, and what came of them 
     python -m benchmarks.editor_runs report good-0 failing-0 --runs build/editor-runs --out docs/results/editor
 
 A run against another judge is the same command against another service. A run that was interrupted is gone on with.
+`report --scale 1.4` measures every editor so many times as far on, too, as `good-further-0`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.unreliable_judge import UnreliableJudge
 from edit_rrm_training.editor.curves import draw, read_run
 from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.evaluation import EditorReport, evaluate_editor, gains
+from edit_rrm_training.editor.merge import merge_editors
 from edit_rrm_training.editor.recipe import load_editor_recipe
 from edit_rrm_training.editor.run import train_editor
 from edit_rrm_training.editor.scoring import Judge
@@ -50,13 +52,19 @@ def report(arguments: argparse.Namespace) -> None:
     """Measure finished editors on held-out tasks, all on the same ones from the same noise, and draw their curves."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     before = _measured(arguments.before, arguments.n)
-    after = {name: _measured(arguments.runs / name / "editor", arguments.n) for name in arguments.names}
-    found: dict[str, Any] = {"before": before.as_json(), "editors": {}}
+    folders = {name: arguments.runs / name / "editor" for name in arguments.names}
+    if arguments.scale is not None:
+        folders |= _further(folders, arguments.scale)
+    after = {name: _measured(folder, arguments.n) for name, folder in folders.items()}
+    found: dict[str, Any] = {"before": before.as_json(), "editors": {}, "scale": arguments.scale}
     for name, one in after.items():
         changes = {measure: asdict(gain) for measure, gain in gains(before, [one]).items()}
-        found["editors"][name] = {**one.as_json(), "gains": changes, "seconds": _seconds(arguments.runs / name)}
-        shutil.copyfile(arguments.runs / name / "log.jsonl", arguments.out / f"{name}.jsonl")
-    for kind, names in _seeds(arguments.names).items():
+        found["editors"][name] = {**one.as_json(), "gains": changes}
+    for name in arguments.names:
+        found["editors"][name]["seconds"] = _seconds(arguments.runs / name)
+        (arguments.out / name).mkdir(exist_ok=True)
+        shutil.copyfile(arguments.runs / name / "log.jsonl", arguments.out / name / "log.jsonl")
+    for kind, names in _seeds(list(after)).items():
         together = gains(before, [after[name] for name in names])
         found.setdefault("kinds", {})[kind] = {measure: asdict(gain) for measure, gain in together.items()}
     (arguments.out / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -67,6 +75,17 @@ def report(arguments: argparse.Namespace) -> None:
 def _measured(model: str | Path, count: int) -> EditorReport:
     print(f"{model}: {count} edits of {_SPLIT}", flush=True)
     return evaluate_editor(load_editor(model), _SPLIT, count)
+
+
+def _further(folders: dict[str, Path], scale: float) -> dict[str, Path]:
+    """Every editor again, so many times as far from where training began."""
+    found = {}
+    for name, folder in folders.items():
+        kind, _, seed = name.rpartition("-")
+        further = folder.with_name("further")
+        merge_editors([folder], further, scale=scale)
+        found[f"{kind}-further-{seed}"] = further
+    return found
 
 
 def _seeds(names: list[str]) -> dict[str, list[str]]:
@@ -101,9 +120,10 @@ def main() -> None:
     all_of_them = commands.add_parser("report", help="Measure finished editors.")
     all_of_them.add_argument("names", nargs="+", help="Of runs: NAME-SEED.")
     all_of_them.add_argument("--runs", type=Path, required=True, help="Folder that they are in.")
-    all_of_them.add_argument("--out", type=Path, required=True, help="For report.json, logs and curves.png.")
+    all_of_them.add_argument("--out", type=Path, required=True, help="For report.json, curves.png and NAME/log.jsonl.")
     all_of_them.add_argument("--before", default="nano", help="Where they began.")
     all_of_them.add_argument("--n", type=int, default=500, help="Tasks.")
+    all_of_them.add_argument("--scale", type=float, help="Measure the editors so many times as far on, too.")
     all_of_them.set_defaults(call=report)
     arguments = parser.parse_args()
     arguments.call(arguments)
