@@ -78,6 +78,15 @@ def test_editors_of_other_beginnings_and_other_folders_are_refused(
         merge_editors([two[0], tmp_path], tmp_path / "out")
 
 
+def test_what_would_change_nothing_or_write_over_an_editor_is_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not say which model its training began with"):
+        merge_editors(["nano-grpo"], tmp_path / "out", scale=1.5)
+    before = (two[1] / WEIGHTS).read_bytes()
+    with pytest.raises(ValueError, match="choose another folder for the new one"):
+        merge_editors(two, two[1], scale=1.5)
+    assert (two[1] / WEIGHTS).read_bytes() == before
+
+
 @pytest.mark.slow
 def test_the_command_line(two: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -35,13 +35,18 @@ def merge_editors(editors: Sequence[str | Path], out: Path, *, scale: float = 1.
 
     Raises:
         EditorError: A folder is no editor.
-        ValueError: They began with different models, or several of them are adapters.
+        ValueError: They began with different models or one does not say with which, several of them are adapters, or
+            `out` is one of them.
         OSError: Where they began is gone, or `out` cannot be written.
     """
     folders = [editor_path(editor) for editor in editors]
     cards = [load_editor_card(folder) for folder in folders]
     first = cards[0]
     for folder, card in zip(folders, cards, strict=True):
+        if folder.resolve() == editor_path(card.policy.model).resolve():
+            raise ValueError(f"{folder} does not say which model its training began with: merge what runs have left")
+        if folder.resolve() == out.resolve():
+            raise ValueError(f"{out} is one of the editors that are merged: choose another folder for the new one")
         if _beginning(card) != _beginning(first):
             raise ValueError(
                 f"{folders[0]} and {folder} did not begin with the same model in the same way: {first.policy.model}, "
