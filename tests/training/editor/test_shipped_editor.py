@@ -111,6 +111,21 @@ def test_the_page_has_what_the_example_gains() -> None:
     assert f"--scale {report['scale']} " in makefile, "make editor does what was measured"
 
 
+def test_the_page_has_how_far_on_was_chosen() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    path = ROOT / "docs" / "results" / "editor" / "two-seeds" / "validation.json"
+    editors = json.loads(path.read_text())["editors"]
+    assert {(one["split"], one["edits"]) for one in editors.values()} == {("validation", 200)}
+    shares = {
+        name: _shares({key: one[key]["value"] for key in ("success", "done", "kept")}) for name, one in editors.items()
+    }
+    for scale in (1.0, 1.4, 1.8):
+        assert f"| {scale:g} | {shares[f'seed 0, {scale}']} | {shares[f'seed 1, {scale}']} |" in text
+    (success, done, kept), (further, *rest) = (shares[f"mean, {scale}"].split(" | ") for scale in (1.0, 1.5))
+    told = f"{success} succeed there ({done} done, {kept} kept), and {further} 1.5 times as far ({', '.join(rest)})"
+    assert told in text
+
+
 def _shares(evaluation: dict[str, float]) -> str:
     return " | ".join(f"{evaluation[name]:.1%}" for name in ("success", "done", "kept"))
 
