@@ -6,9 +6,12 @@ r"""Runs of GRPO on nano-editor that differ in one thing, and what came of them 
     python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/zeros-0 --failing 0.05 \
         --as-zero
     python -m benchmarks.editor_runs report good-0 failing-0 --runs build/editor-runs --out docs/results/editor
+    python -m benchmarks.editor_runs compare docs/results/editor/report.json:good-0 \
+        docs/results/editor/report.json:failing-0
 
 A run against another judge is the same command against another service. A run that was interrupted is gone on with.
-`report --scale 1.4` measures every editor so many times as far on, too, as `good-further-0`.
+`report --scale 1.4` measures every editor so many times as far on, too, as `good-further-0`. `compare` says what the
+second editor has over the first on the same held-out tasks; `REPORT:before` is the editor that training began with.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from edit_rrm_training.editor.merge import merge_editors
 from edit_rrm_training.editor.recipe import load_editor_recipe
 from edit_rrm_training.editor.run import train_editor
 from edit_rrm_training.editor.scoring import Judge
+from edit_rrm_training.judge.intervals import paired_gain
 
 _RECIPE = Path("examples/editor/nano.yaml")
 _SPLIT = "held-out"
@@ -56,10 +60,10 @@ def report(arguments: argparse.Namespace) -> None:
     if arguments.scale is not None:
         folders |= _further(folders, arguments.scale)
     after = {name: _measured(folder, arguments.n) for name, folder in folders.items()}
-    found: dict[str, Any] = {"before": before.as_json(), "editors": {}, "scale": arguments.scale}
+    found: dict[str, Any] = {"before": _told(before), "editors": {}, "scale": arguments.scale}
     for name, one in after.items():
         changes = {measure: asdict(gain) for measure, gain in gains(before, [one]).items()}
-        found["editors"][name] = {**one.as_json(), "gains": changes}
+        found["editors"][name] = {**_told(one), "gains": changes}
     for name in arguments.names:
         found["editors"][name]["seconds"] = _seconds(arguments.runs / name)
         (arguments.out / name).mkdir(exist_ok=True)
@@ -70,6 +74,43 @@ def report(arguments: argparse.Namespace) -> None:
     (arguments.out / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     draw([read_run(arguments.runs / name, name) for name in arguments.names], arguments.out / "curves.png")
     print(json.dumps(found["kinds"], indent=2))
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Say what one editor has over another, task by task."""
+    first, second = (_outcomes(name) for name in (arguments.first, arguments.second))
+    print(json.dumps(differences(first, second), indent=2))
+
+
+def differences(first: dict[str, str], second: dict[str, str]) -> dict[str, dict[str, float]]:
+    """What the second editor has over the first on the same tasks, by measure, with 95% intervals.
+
+    Args:
+        first: A character a task, by measure: 1 where it held, 0 where it did not.
+        second: The same of the other editor.
+
+    Raises:
+        ValueError: They are of other measures, or of another number of tasks.
+    """
+    if first.keys() != second.keys():
+        raise ValueError(f"one editor has {sorted(first)}, the other {sorted(second)}")
+    tasks = {len(outcomes) for one in (first, second) for outcomes in one.values()}
+    if len(tasks) > 1:
+        raise ValueError(f"editors were measured on different numbers of tasks: {sorted(tasks)}")
+    return {name: asdict(paired_gain(*(list(map(int, one[name])) for one in (first, second)))) for name in first}
+
+
+def _outcomes(name: str) -> dict[str, str]:
+    path, _, editor = name.rpartition(":")
+    report = json.loads(Path(path).read_text(encoding="utf-8"))
+    found: dict[str, str] = (report["before"] if editor == "before" else report["editors"][editor])["outcomes"]
+    return found
+
+
+def _told(report: EditorReport) -> dict[str, Any]:
+    """A report with each task's outcome, so that editors can be compared that were not measured together."""
+    outcomes = {name: "".join(str(int(one)) for one in found) for name, found in report.outcomes().items()}
+    return {**report.as_json(), "outcomes": outcomes}
 
 
 def _measured(model: str | Path, count: int) -> EditorReport:
@@ -125,6 +166,10 @@ def main() -> None:
     all_of_them.add_argument("--n", type=int, default=500, help="Tasks.")
     all_of_them.add_argument("--scale", type=float, help="Measure the editors so many times as far on, too.")
     all_of_them.set_defaults(call=report)
+    two = commands.add_parser("compare", help="What the second of two editors has over the first.")
+    for name in ("first", "second"):
+        two.add_argument(name, help="Path of a report.json, a colon, and an editor's name in it, or `before`.")
+    two.set_defaults(call=compare)
     arguments = parser.parse_args()
     arguments.call(arguments)
 

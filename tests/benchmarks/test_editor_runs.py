@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import editor_runs
-from benchmarks.editor_runs import _further, _seconds, _seeds
+from benchmarks.editor_runs import _further, _outcomes, _seconds, _seeds, _told, differences
+from edit_rrm_training.editor.evaluation import EditorReport
+from edit_rrm_training.editor.nano.pixel_oracle import PixelVerdict
 
 
 def test_runs_that_differ_in_their_seed_are_of_one_kind() -> None:
@@ -30,3 +32,33 @@ def test_editors_further_on_are_of_a_kind_of_their_own(tmp_path: Path, monkeypat
     assert found == {"good-further-0": tmp_path / "good-0" / "further"}
     assert merged == [([tmp_path / "good-0" / "editor"], tmp_path / "good-0" / "further", 1.5)]
     assert set(_seeds(["good-0", *found])) == {"good", "good-further"}
+
+
+def measured(*verdicts: tuple[bool, bool]) -> EditorReport:
+    return EditorReport("held-out", 12, ("add",) * len(verdicts), tuple(PixelVerdict(*one) for one in verdicts))
+
+
+def test_editors_of_two_reports_are_compared_task_by_task(tmp_path: Path) -> None:
+    first, second = (
+        measured((True, True), (True, False), (False, True)),
+        measured((True, True), (True, True), (False, True)),
+    )
+    path = tmp_path / "a:b" / "report.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"before": _told(first), "editors": {"good-0": _told(second)}}))
+    before, good = _outcomes(f"{path}:before"), _outcomes(f"{path}:good-0")
+    assert before == {"success": "100", "done": "110", "kept": "101"}
+    found = differences(before, good)
+    assert {name: round(one["value"], 3) for name, one in found.items()} == {
+        "success": 0.333,
+        "done": 0.0,
+        "kept": 0.333,
+    }
+    assert found["success"]["low"] < 0 < found["success"]["high"], "one task of three is no evidence"
+
+
+def test_editors_of_other_tasks_are_not_compared() -> None:
+    with pytest.raises(ValueError, match=r"different numbers of tasks: \[2, 3\]"):
+        differences({"success": "10"}, {"success": "100"})
+    with pytest.raises(ValueError, match="done"):
+        differences({"success": "10"}, {"done": "10"})

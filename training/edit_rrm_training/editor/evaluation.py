@@ -40,6 +40,10 @@ class EditorReport:
         chosen = [verdict for one, verdict in zip(self.kinds, self.verdicts, strict=True) if kind in (None, one)]
         return {name: wilson(sum(map(asked, chosen)), len(chosen)) for name, asked in _QUESTIONS.items()}
 
+    def outcomes(self) -> dict[str, tuple[bool, ...]]:
+        """What became of each task, by measure: what editors are compared by on the same tasks."""
+        return {name: tuple(map(asked, self.verdicts)) for name, asked in _QUESTIONS.items()}
+
     def as_json(self) -> dict[str, Any]:
         """All shares with their intervals, over all and by kind."""
         kinds = {kind: _plain(self.shares(kind)) for kind in sorted(set(self.kinds))}
@@ -59,10 +63,9 @@ def gains(before: EditorReport, after: Sequence[EditorReport]) -> dict[str, Gain
     """
     if any((one.split, one.steps, one.kinds) != (before.split, before.steps, before.kinds) for one in after):
         raise ValueError("editors are compared on the same tasks, with the same number of sampling steps")
-    found, each = {}, [one.verdicts for one in after]
-    for name, asked in _QUESTIONS.items():
-        then = [float(asked(verdict)) for verdict in before.verdicts]
-        now = [float(np.mean([asked(verdict) for verdict in task])) for task in zip(*each, strict=True)]
+    found, each = {}, [one.outcomes() for one in after]
+    for name, then in before.outcomes().items():
+        now = [float(np.mean(task)) for task in zip(*(one[name] for one in each), strict=True)]
         found[name] = paired_gain(then, now)
     return found
 
