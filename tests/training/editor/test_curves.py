@@ -323,8 +323,8 @@ class Watched:
     def step(self, number: int) -> None:
         self.watcher.step(number, {name: value for name, value in step(number).items() if name != "step"})
 
-    def evaluated(self, number: int) -> None:
-        image = Image.new("RGB", (8, 8), "white")
+    def evaluated(self, number: int, colour: str = "white") -> None:
+        image = Image.new("RGB", (8, 8), colour)
         judged = Scored(GroupResult((scored(5.0),)), {}, np.array([0.5], dtype=np.float32), 0.0, 1.0)
         measures = {"judge": 0.5, "success": 0.25}
         self.watcher.evaluated(number, Evaluated((Prompt("x", image, "x"),), (image,), (judged,), measures))
@@ -342,6 +342,18 @@ def test_a_run_draws_itself_at_every_evaluation(tmp_path: Path) -> None:
     with Image.open(watched.curves) as image:
         assert image.width == 1200
     assert not [line for line in watched.said if "curves" in line]
+
+
+def test_another_process_knows_what_was_evaluated_and_shows_the_first_edits_again(tmp_path: Path) -> None:
+    assert not Watched(tmp_path).watcher.has_evaluated(0)
+    Watched(tmp_path).evaluated(0, "red")
+    later = Watched(tmp_path)
+    assert later.watcher.has_evaluated(0)
+    assert not later.watcher.has_evaluated(20)
+    later.evaluated(20, "blue")
+    with Image.open(tmp_path / "pictures" / "step-000020.png") as sheet:
+        source, before, after = (sheet.getpixel((92 + column * 176, 92)) for column in range(3))
+    assert (source, before, after) == ((0, 0, 255), (255, 0, 0), (0, 0, 255))
 
 
 def test_a_run_goes_on_without_matplotlib_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

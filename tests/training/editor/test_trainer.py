@@ -139,21 +139,38 @@ def test_another_judge_than_the_runs_is_refused(tmp_path: Path) -> None:
         toy_run(tmp_path, BlueJudge(), Notes(), identity="red").run()
 
 
-def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
-    class Terminates(BlueJudge):
-        def score_groups(
-            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
-        ) -> list[GroupResult]:
-            if len(self.asked) == 2 + 2 * 4:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return super().score_groups(groups, mode=mode, aggregation=aggregation)
+class Terminates(BlueJudge):
+    """A judge with which the process is asked to end, in the third step of training."""
 
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
+        if len(self.asked) == 2 + 2 * 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().score_groups(groups, mode=mode, aggregation=aggregation)
+
+
+def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
     notes, before = Notes(), signal.getsignal(signal.SIGTERM)
     assert toy_run(tmp_path, Terminates(), notes, steps=50, save_every=50).run() == 3
     more = Notes()
     assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50).run() == 5
     assert [step["number"] for step in notes.steps + more.steps] == list(range(5))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_after_sigterm_nothing_is_evaluated_until_the_run_goes_on(tmp_path: Path) -> None:
+    """An evaluation takes minutes, and a scheduler's patience is half of one."""
+    notes = Notes()
+    due = {"every": 3, "count": 2, "steps": 4}
+    assert toy_run(tmp_path, Terminates(), notes, steps=5, evaluation=due).run() == 3
+    assert [step for step, _ in notes.evaluations] == [0]
+    more = Notes()
+    assert toy_run(tmp_path, BlueJudge(), more, steps=5, evaluation=due).run() == 5
+    assert [step for step, _ in more.evaluations] == [3, 5]
+    again = toy_run(tmp_path, BlueJudge(), more, steps=5, evaluation=due)
+    assert again.run() == 5
+    assert [step for step, _ in more.evaluations] == [3, 5], "what was evaluated is not evaluated again"
 
 
 class _Overflows(ToyPolicy):

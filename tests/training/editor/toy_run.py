@@ -84,6 +84,9 @@ class Notes:
     def evaluated(self, number: int, found: Evaluated) -> None:
         self.evaluations.append((number, found))
 
+    def has_evaluated(self, number: int) -> bool:
+        return number in [step for step, _ in self.evaluations]
+
     def doing(self, what: str, done: int, total: int) -> None:
         self.parts.append((what, done, total))
 

@@ -36,9 +36,30 @@ def keep_pictures(
         if row >= MOST:
             names.append({})
             continue
-        kept = {"source": f"{_SOURCES}/{row:03d}.webp", "picture": f"step-{step:06d}/{row:03d}.webp"}
+        kept = {"source": f"{_SOURCES}/{row:03d}.webp", "picture": f"{_step(step)}/{row:03d}.webp"}
         if not (folder / kept["source"]).exists():
             save_small(source, folder / kept["source"], _SIDE)
         save_small(edit, folder / kept["picture"], _SIDE)
         names.append(kept)
     return names
+
+
+def kept_edits(folder: Path, step: int) -> list[Image.Image]:
+    """Read the edits of an evaluation again, small as they were kept.
+
+    Args:
+        folder: Of a run's pictures.
+        step: That the edits were made after.
+
+    Returns:
+        Those of the first prompts, in their order; none where there was no such evaluation.
+    """
+    found = []
+    for path in sorted((folder / _step(step)).glob("*.webp")):
+        with Image.open(path) as image:
+            found.append(image.convert("RGB"))
+    return found
+
+
+def _step(number: int) -> str:
+    return f"step-{number:06d}"

@@ -42,6 +42,9 @@ class Watcher(Protocol):
     def evaluated(self, number: int, found: Evaluated) -> None:
         """So many steps are done, and this is how good the editor is."""
 
+    def has_evaluated(self, number: int) -> bool:
+        """Whether it was told so of that many steps, by this process or an earlier one of the same run."""
+
     def doing(self, what: str, done: int, total: int) -> None:
         """A part of a step or an evaluation is so far: `done` of `total` pieces of `what`."""
 
@@ -129,7 +132,8 @@ class EditorTrainer:
     def run(self) -> int:
         """Train to the recipe's last step, from the newest checkpoint where there is one.
 
-        On SIGTERM the step under way is finished, and a checkpoint written.
+        On SIGTERM the step under way is finished, and a checkpoint written; an evaluation that was due then is made
+        when the run goes on, since whoever sends SIGTERM seldom waits for it.
 
         Returns:
             Steps that are done: fewer than the recipe's after a SIGTERM.
@@ -142,21 +146,24 @@ class EditorTrainer:
         """
         with self._terminated():
             begin = self._resume()
-            if begin == 0:
-                self._evaluate(0)
+            if begin == 0 or (self._is_looked_at(begin) and not self._watcher.has_evaluated(begin)):
+                self._evaluate(begin)
             done = begin
             for number in range(begin, self._recipe.steps):
                 self._step(number)
                 done = number + 1
-                last = done == self._recipe.steps or self._asked_to_stop()
-                if last or done % self._recipe.save_every == 0:
+                stopping = self._asked_to_stop()
+                if stopping or done == self._recipe.steps or done % self._recipe.save_every == 0:
                     self._drain()
                     self._save(done)
-                if last or done % self._recipe.evaluation.every == 0:
-                    self._evaluate(done)
-                if last:
+                if stopping:
                     break
+                if self._is_looked_at(done):
+                    self._evaluate(done)
             return done
+
+    def _is_looked_at(self, done: int) -> bool:
+        return done == self._recipe.steps or done % self._recipe.evaluation.every == 0
 
     def _resume(self) -> int:
         state = self._checkpoints.load()

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
-from edit_rrm_training.editor.curves import figure_file, read_run
-from edit_rrm_training.editor.kept_pictures import keep_pictures
+from edit_rrm_training.editor.curves import CurvesError, figure_file, read_run
+from edit_rrm_training.editor.kept_pictures import keep_pictures, kept_edits
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.scoring import Scored
 from edit_rrm_training.editor.trainer import Evaluated
@@ -36,7 +36,6 @@ class RunWatcher:
         self._steps = steps
         self._say = say
         self._progress = progress
-        self._before: Evaluated | None = None
 
     def step(self, number: int, values: dict[str, float]) -> None:
         """Log a step."""
@@ -62,21 +61,27 @@ class RunWatcher:
     def evaluated(self, number: int, found: Evaluated) -> None:
         """Log an evaluation, and draw it: source, before, after, and what the judge said; and the curves so far."""
         self._accelerator.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
-        self._write({"step": number, "evaluation": found.measures})
-        before = self._before or found
-        self._before = before
         folder = self._folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        sheet(before, found).save(folder / f"step-{number:06d}.png")
         kept = keep_pictures(folder, number, [prompt.source for prompt in found.prompts], found.edits)
+        sheet(kept_edits(folder, 0), found).save(folder / f"step-{number:06d}.png")
         rows = [
             {"prompt": prompt.name, "instruction": prompt.instruction, **files, **_said(one)}
             for prompt, files, one in zip(found.prompts, kept, found.scored, strict=True)
         ]
         (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        # What is in the log is there as a whole: a run that is gone on with evaluates again what is not.
+        self._write({"step": number, "evaluation": found.measures})
         told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())
         self._say(f"evaluation after {number} steps: {told}")
         self._draw_curves()
+
+    def has_evaluated(self, number: int) -> bool:
+        """Whether the log has an evaluation after so many steps."""
+        try:
+            return any(one.step == number for one in read_run(self._folder).evaluations)
+        except CurvesError:
+            return False
 
     def _draw_curves(self) -> None:
         try:
@@ -93,16 +98,24 @@ class RunWatcher:
             file.write(json.dumps(entry) + "\n")
 
 
-def sheet(before: Evaluated, after: Evaluated, rows: int = 12) -> Image.Image:
-    """A picture of an evaluation: a row for each prompt, with its source, its edit before training and now, and why."""
+def sheet(before: Sequence[Image.Image], after: Evaluated, rows: int = 12) -> Image.Image:
+    """A picture of an evaluation: a row for each prompt, with its source, its edit before training and now, and why.
+
+    Args:
+        before: Edits of the first prompts before training; what is missing stays white.
+        after: The evaluation.
+        rows: Prompts at most.
+    """
     count = min(rows, len(after.prompts))
     width = 3 * (_CELL + _MARGIN) + 2 * _TEXT + _MARGIN
     page = Image.new("RGB", (width, count * (_CELL + _MARGIN) + _MARGIN), "white")
     pen = ImageDraw.Draw(page)
     for row in range(count):
         top = _MARGIN + row * (_CELL + _MARGIN)
-        pictures = (after.prompts[row].source, before.edits[row], after.edits[row])
+        pictures = (after.prompts[row].source, before[row] if row < len(before) else None, after.edits[row])
         for column, picture in enumerate(pictures):
+            if picture is None:
+                continue
             shown = picture.convert("RGB").resize((_CELL, _CELL), Image.Resampling.LANCZOS)
             page.paste(shown, (_MARGIN + column * (_CELL + _MARGIN), top))
         left = _MARGIN + 3 * (_CELL + _MARGIN)
