@@ -15,8 +15,7 @@ from edit_rrm_training.editor.evaluation import evaluate_editor
 from edit_rrm_training.editor.nano.pretrain import policy_recipe
 from edit_rrm_training.editor.recipe import load_editor_recipe
 from edit_rrm_training.editor.shipped import SHIPPED, editor_path
-
-ROOT = Path(__file__).parents[3]
+from tests.training.editor.page import MEASURES, PAGE, RESULTS, ROOT, gain, gains, interval, shares
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -35,13 +34,10 @@ def test_training_has_changed_the_transformer_alone() -> None:
 
 
 def held_out(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "docs" / "results" / "editor" / f"{name}-held-out.json").read_text())
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}-held-out.json").read_text())
     (report,) = found["editors"].values()
     assert (report["split"], report["edits"]) == ("held-out", 500)
     return found
-
-
-PAGE = ROOT / "docs" / "editor-training.md"
 
 
 @pytest.mark.parametrize(("report", "row"), [("grpo-50", "after 50 steps"), ("nano-grpo", "shipped as `nano-grpo`")])
@@ -49,35 +45,30 @@ def test_the_page_has_what_was_measured(report: str, row: str) -> None:
     """The reports of 500 held-out edits, which take minutes to make again."""
     text = PAGE.read_text(encoding="utf-8")
     found = held_out(report)
-    (shares,) = found["editors"].values()
-    success = shares["success"]
-    told = f"{success['value']:.1%} ({100 * success['low']:.1f} to {100 * success['high']:.1f})"
-    cells = [told, *(f"{shares[name]['value']:.1%}" for name in ("done", "kept"))]
+    (editor,) = found["editors"].values()
+    cells = [interval(editor["success"]), *(f"{editor[name]['value']:.1%}" for name in ("done", "kept"))]
     assert f"| {row} | {' | '.join(cells)} |" in text
-    for name in ("success", "done", "kept"):
-        assert _told(found["gains"][name], " points" if name == "success" else "") in text
+    assert gains(found["gains"]) in text
 
 
 def test_the_page_has_what_ninety_steps_gain() -> None:
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
     found = held_out("nft-90")
-    gains = found["gains"]
+    gained = found["gains"]
     success = found["editors"]["90 steps"]["success"]["value"]
-    assert f"success {success:.1%}, {_told(gains['success'], ' points')}" in text
-    assert f"done {_told(gains['done'])}, kept {_told(gains['kept'])}" in text
+    assert f"success {success:.1%}, {gain(gained['success'], ' points')}" in text
+    assert f"done {gain(gained['done'])}, kept {gain(gained['kept'])}" in text
 
 
 def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    results = ROOT / "docs" / "results" / "editor"
-    for found in read_run(results / "nft-90").evaluations + read_run(results / "product").evaluations:
+    for found in read_run(RESULTS / "nft-90").evaluations + read_run(RESULTS / "product").evaluations:
         measured = found.evaluation
-        shares = [f"{measured[name]:.1%}" for name in ("success", "done", "kept")]
-        assert f"| {found.step} | {measured['judge']:.3f} | {' | '.join(shares)} |" in text
-    (slower,) = (one.evaluation for one in read_run(results / "product-1e-4").evaluations if one.step == 20)
+        assert f"| {found.step} | {measured['judge']:.3f} | {shares(measured)} |" in text
+    (slower,) = (one.evaluation for one in read_run(RESULTS / "product-1e-4").evaluations if one.step == 20)
     told = f"{slower['success']:.1%}, done {slower['done']:.1%} and kept {slower['kept']:.1%}"
     assert f"20 steps go to {told}" in " ".join(text.split())
-    agreements = json.loads((results / "gradient-agreement.json").read_text())["agreements"]
+    agreements = json.loads((RESULTS / "gradient-agreement.json").read_text())["agreements"]
     names = ("norm", "other_noise", "other_prompts")
     for own, one in zip(agreements[::2], agreements[1::2], strict=True):
         assert (own["time"], own["shared_noise"], one["shared_noise"]) == (one["time"], False, True)
@@ -88,60 +79,45 @@ def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
 def test_the_page_has_what_the_example_gains() -> None:
     """Two seeds of it, as they were trained and as `edit-rrm merge --scale` makes them."""
     text = PAGE.read_text(encoding="utf-8")
-    results = ROOT / "docs" / "results" / "editor" / "two-seeds"
+    results = RESULTS / "two-seeds"
     steps = load_editor_recipe(ROOT / "examples" / "editor" / "nano.yaml").steps
     curves = [read_run(results / f"product-{seed}").evaluations for seed in (0, 1)]
     assert [one[-1].step for one in curves] == [steps] * 2
     for both in zip(*curves, strict=True):
-        cells = [f"{one.evaluation['judge']:.3f} | {_shares(one.evaluation)}" for one in both]
+        cells = [f"{one.evaluation['judge']:.3f} | {shares(one.evaluation)}" for one in both]
         assert f"| {both[0].step} | {' | '.join(cells)} |" in text
     report = json.loads((results / "report.json").read_text())
     assert {(one["split"], one["edits"]) for one in report["editors"].values()} == {("held-out", 500)}
     for kind, told in (("product", ""), ("product-further", f", {report['scale']} times as far")):
         for seed in (0, 1):
             one = report["editors"][f"{kind}-{seed}"]
-            success = one["success"]
-            low, high = (f"{100 * success[end]:.1f}" for end in ("low", "high"))
-            row = f"| seed {seed}{told} | {success['value']:.1%} ({low} to {high}) | {one['done']['value']:.1%} |"
+            row = f"| seed {seed}{told} | {interval(one['success'])} | {one['done']['value']:.1%} |"
             assert f"{row} {one['kept']['value']:.1%} |" in text
-        gained = report["kinds"][kind]
-        cells = [_told(gained[name], " points" if name == "success" else "") for name in ("success", "done", "kept")]
-        assert f"| gained{told}, mean of both | {' | '.join(cells)} |" in text
+        assert f"| gained{told}, mean of both | {gains(report['kinds'][kind])} |" in text
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f"--scale {report['scale']} " in makefile, "make editor does what was measured"
 
 
 def test_the_page_has_how_far_on_was_chosen() -> None:
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
-    path = ROOT / "docs" / "results" / "editor" / "two-seeds" / "validation.json"
-    editors = json.loads(path.read_text())["editors"]
+    editors = json.loads((RESULTS / "two-seeds" / "validation.json").read_text())["editors"]
     assert {(one["split"], one["edits"]) for one in editors.values()} == {("validation", 200)}
-    shares = {
-        name: _shares({key: one[key]["value"] for key in ("success", "done", "kept")}) for name, one in editors.items()
-    }
+    cells = {name: shares({key: one[key]["value"] for key in MEASURES}) for name, one in editors.items()}
     for scale in (1.0, 1.4, 1.8):
-        assert f"| {scale:g} | {shares[f'seed 0, {scale}']} | {shares[f'seed 1, {scale}']} |" in text
-    (success, done, kept), (further, *rest) = (shares[f"mean, {scale}"].split(" | ") for scale in (1.0, 1.5))
+        assert f"| {scale:g} | {cells[f'seed 0, {scale}']} | {cells[f'seed 1, {scale}']} |" in text
+    (success, done, kept), (further, *rest) = (cells[f"mean, {scale}"].split(" | ") for scale in (1.0, 1.5))
     told = f"{success} succeed there ({done} done, {kept} kept), and {further} 1.5 times as far ({', '.join(rest)})"
     assert told in text
 
 
-def _shares(evaluation: dict[str, float]) -> str:
-    return " | ".join(f"{evaluation[name]:.1%}" for name in ("success", "done", "kept"))
-
-
 def test_the_page_has_how_each_aggregation_tracks_the_oracle() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    found = json.loads((ROOT / "docs" / "results" / "editor" / "aggregations.json").read_text())
+    found = json.loads((RESULTS / "aggregations.json").read_text())
     assert (found["sampler"], found["size"]) == ("match", 12)
     assert f"({found['prompts']} training prompts of nano-editor, 12 edits" in text
     for name, one in found["modes"]["probe"]["aggregations"].items():
-        correlations = [f"{one['correlation'][measure]:.2f}" for measure in ("success", "done", "kept")]
+        correlations = [f"{one['correlation'][measure]:.2f}" for measure in MEASURES]
         assert f"| `{name}` | {one['agreement']['success']['share']:.0%} | {' | '.join(correlations)} |" in text
-
-
-def _told(gain: dict[str, float], unit: str = "") -> str:
-    return f"{100 * gain['value']:+.1f}{unit} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
 
 @pytest.mark.slow
