@@ -5,6 +5,7 @@ r"""Runs of GRPO on nano-editor that differ in one thing, and what came of them 
     python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/failing-0 --failing 0.05
     python -m benchmarks.editor_runs run --url http://127.0.0.1:8017 --out build/editor-runs/zeros-0 --failing 0.05 \
         --as-zero
+    python -m benchmarks.editor_runs run --url http://127.0.0.1:8018 --out build/editor-runs/careless-0 --mode think
     python -m benchmarks.editor_runs report good-0 failing-0 --runs build/editor-runs --out docs/results/editor
     python -m benchmarks.editor_runs compare docs/results/editor/report.json:good-0 \
         docs/results/editor/report.json:failing-0
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.unreliable_judge import UnreliableJudge
+from edit_rrm.verdicts import Mode
 from edit_rrm_training.editor.curves import draw, read_run
 from edit_rrm_training.editor.edit import load_editor
 from edit_rrm_training.editor.evaluation import EditorReport, evaluate_editor, gains
@@ -42,7 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Train one editor."""
     fields = {name: getattr(arguments, name) for name in ("seed", "steps") if getattr(arguments, name) is not None}
     recipe = load_editor_recipe(arguments.config, **fields)
-    recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": arguments.url})})
+    asked = {"url": arguments.url} | ({} if arguments.mode is None else {"mode": arguments.mode})
+    recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update=asked)})
 
     def through(judge: Judge) -> Judge:
         if not arguments.failing:
@@ -155,6 +158,7 @@ def main() -> None:
     one.add_argument("--config", type=Path, default=_RECIPE, help="The run's YAML file.")
     one.add_argument("--seed", type=int, help="Overrides the file's.")
     one.add_argument("--steps", type=int, help="Overrides the file's.")
+    one.add_argument("--mode", type=Mode, choices=list(Mode), help="How the judge verifies; overrides the file's.")
     one.add_argument("--failing", type=float, default=0.0, help="Share of edits that are not measured, on purpose.")
     one.add_argument("--as-zero", action="store_true", help="Tell those as a measured 0.")
     one.set_defaults(call=run)
