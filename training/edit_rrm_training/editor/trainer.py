@@ -146,13 +146,13 @@ class EditorTrainer:
         """
         with self._terminated():
             begin = self._resume()
-            if begin == 0 or (self._is_looked_at(begin) and not self._watcher.has_evaluated(begin)):
+            if begin == 0 or (self._is_looked_at(begin) and self._lacks_evaluation(begin)):
                 self._evaluate(begin)
             done = begin
             for number in range(begin, self._recipe.steps):
                 self._step(number)
                 done = number + 1
-                stopping = self._asked_to_stop()
+                stopping = self._on_any_device(self._stopping)
                 if stopping or done == self._recipe.steps or done % self._recipe.save_every == 0:
                     self._drain()
                     self._save(done)
@@ -308,9 +308,13 @@ class EditorTrainer:
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def _asked_to_stop(self) -> bool:
-        """Whether any device was."""
-        flag = torch.tensor([int(self._stopping)], device=self._accelerator.device)
+    def _lacks_evaluation(self, done: int) -> bool:
+        """Whether the first device has logged none: others need not see its disk, and all have to go the same way."""
+        first = self._accelerator.is_main_process
+        return self._on_any_device(first and not self._watcher.has_evaluated(done))
+
+    def _on_any_device(self, here: bool) -> bool:
+        flag = torch.tensor([int(here)], device=self._accelerator.device)
         return bool(self._accelerator.gather(flag).max())
 
 
