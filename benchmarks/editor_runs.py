@@ -106,7 +106,12 @@ def differences(first: dict[str, str], second: dict[str, str]) -> dict[str, dict
 def _outcomes(name: str) -> dict[str, str]:
     path, _, editor = name.rpartition(":")
     report = json.loads(Path(path).read_text(encoding="utf-8"))
-    found: dict[str, str] = (report["before"] if editor == "before" else report["editors"][editor])["outcomes"]
+    editors = {"before": report["before"], **report["editors"]}
+    if editor not in editors:
+        raise SystemExit(f"{path} has no editor {editor!r}; it has {', '.join(editors)}")
+    found: dict[str, str] | None = editors[editor].get("outcomes")
+    if found is None:
+        raise SystemExit(f"{path} does not keep each task's outcome: measure its editors again with `report`")
     return found
 
 

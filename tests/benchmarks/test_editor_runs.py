@@ -62,3 +62,12 @@ def test_editors_of_other_tasks_are_not_compared() -> None:
         differences({"success": "10"}, {"success": "100"})
     with pytest.raises(ValueError, match="done"):
         differences({"success": "10"}, {"done": "10"})
+
+
+def test_a_report_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps({"before": {}, "editors": {"good-0": {}}}))
+    with pytest.raises(SystemExit, match="no editor 'good'; it has before, good-0"):
+        _outcomes(f"{path}:good")
+    with pytest.raises(SystemExit, match="measure its editors again"):
+        _outcomes(f"{path}:good-0")
