@@ -81,38 +81,35 @@ def report(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Say what one editor has over another, task by task."""
-    first, second = (_outcomes(name) for name in (arguments.first, arguments.second))
-    print(json.dumps(differences(first, second), indent=2))
+    print(json.dumps(differences(_measures(arguments.first), _measures(arguments.second)), indent=2))
 
 
-def differences(first: dict[str, str], second: dict[str, str]) -> dict[str, dict[str, float]]:
+def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, dict[str, float]]:
     """What the second editor has over the first on the same tasks, by measure, with 95% intervals.
 
     Args:
-        first: A character a task, by measure: 1 where it held, 0 where it did not.
-        second: The same of the other editor.
+        first: An editor as a report has it; its outcomes are a character a task, 1 where a measure held.
+        second: The other.
 
     Raises:
-        ValueError: They are of other measures, or of another number of tasks.
+        ValueError: They were asked to do different things.
     """
-    if first.keys() != second.keys():
-        raise ValueError(f"one editor has {sorted(first)}, the other {sorted(second)}")
-    tasks = {len(outcomes) for one in (first, second) for outcomes in one.values()}
-    if len(tasks) > 1:
-        raise ValueError(f"editors were measured on different numbers of tasks: {sorted(tasks)}")
-    return {name: asdict(paired_gain(*(list(map(int, one[name])) for one in (first, second)))) for name in first}
+    asked = [{name: one[name] for name in ("split", "edits", "steps")} for one in (first, second)]
+    if asked[0] != asked[1]:
+        raise ValueError(f"editors are compared on the same tasks: one has {asked[0]}, the other {asked[1]}")
+    both = {name: [list(map(int, one["outcomes"][name])) for one in (first, second)] for name in first["outcomes"]}
+    return {name: asdict(paired_gain(*outcomes)) for name, outcomes in both.items()}
 
 
-def _outcomes(name: str) -> dict[str, str]:
+def _measures(name: str) -> dict[str, Any]:
     path, _, editor = name.rpartition(":")
     report = json.loads(Path(path).read_text(encoding="utf-8"))
-    editors = {"before": report["before"], **report["editors"]}
+    editors: dict[str, dict[str, Any]] = {"before": report["before"], **report["editors"]}
     if editor not in editors:
         raise SystemExit(f"{path} has no editor {editor!r}; it has {', '.join(editors)}")
-    found: dict[str, str] | None = editors[editor].get("outcomes")
-    if found is None:
+    if "outcomes" not in editors[editor]:
         raise SystemExit(f"{path} does not keep each task's outcome: measure its editors again with `report`")
-    return found
+    return editors[editor]
 
 
 def _told(report: EditorReport) -> dict[str, Any]:

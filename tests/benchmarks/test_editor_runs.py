@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import editor_runs
-from benchmarks.editor_runs import _further, _outcomes, _seconds, _seeds, _told, differences
+from benchmarks.editor_runs import _further, _measures, _seconds, _seeds, _told, differences
 from edit_rrm_training.editor.evaluation import EditorReport
 from edit_rrm_training.editor.nano.pixel_oracle import PixelVerdict
 
@@ -46,8 +46,8 @@ def test_editors_of_two_reports_are_compared_task_by_task(tmp_path: Path) -> Non
     path = tmp_path / "a:b" / "report.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"before": _told(first), "editors": {"good-0": _told(second)}}))
-    before, good = _outcomes(f"{path}:before"), _outcomes(f"{path}:good-0")
-    assert before == {"success": "100", "done": "110", "kept": "101"}
+    before, good = _measures(f"{path}:before"), _measures(f"{path}:good-0")
+    assert before["outcomes"] == {"success": "100", "done": "110", "kept": "101"}
     found = differences(before, good)
     assert {name: round(one["value"], 3) for name, one in found.items()} == {
         "success": 0.333,
@@ -57,17 +57,17 @@ def test_editors_of_two_reports_are_compared_task_by_task(tmp_path: Path) -> Non
     assert found["success"]["low"] < 0 < found["success"]["high"], "one task of three is no evidence"
 
 
-def test_editors_of_other_tasks_are_not_compared() -> None:
-    with pytest.raises(ValueError, match=r"different numbers of tasks: \[2, 3\]"):
-        differences({"success": "10"}, {"success": "100"})
-    with pytest.raises(ValueError, match="done"):
-        differences({"success": "10"}, {"done": "10"})
+@pytest.mark.parametrize("other", [{"split": "validation"}, {"steps": 6}, {"edits": 2}])
+def test_editors_of_other_tasks_are_not_compared(other: dict[str, object]) -> None:
+    one = _told(measured((True, True), (True, False), (False, True)))
+    with pytest.raises(ValueError, match=r"on the same tasks: one has .*, the other .*"):
+        differences(one, one | other)
 
 
 def test_a_report_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(json.dumps({"before": {}, "editors": {"good-0": {}}}))
     with pytest.raises(SystemExit, match="no editor 'good'; it has before, good-0"):
-        _outcomes(f"{path}:good")
+        _measures(f"{path}:good")
     with pytest.raises(SystemExit, match="measure its editors again"):
-        _outcomes(f"{path}:good-0")
+        _measures(f"{path}:good-0")

@@ -73,13 +73,19 @@ def test_the_page_has_what_came_of_each(name: str, told: str) -> None:
 )
 def test_the_page_has_how_they_differ(name: str, other: str, told: str) -> None:
     editors = loaded(JUDGES / "report.json")["editors"]
-    found = differences(editors[other]["outcomes"], editors[name]["outcomes"])
+    found = differences(editors[other], editors[name])
     assert f"| {told} | {gains(found)} |" in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_has_what_the_judges_know() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    for name, judge in loaded(JUDGES / "judges.json").items():
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    judges = loaded(JUDGES / "judges.json")
+    careless = judges["careless"]
+    assert f"{careless['teacher']['value']:.1%} of whose verdicts are true" in text
+    assert f"no answer to {1 - careless['verdicts']['probe']['scored']['value']:.1%} of the samples" in text
+    told = [judges[name]["rollouts"]["probe"]["agreement"]["success"]["pairs"] for name in ("shipped", "careless")]
+    assert f"{told[0] - told[1]} of {told[0]} pairs were not measured" in text
+    for name, judge in judges.items():
         for mode in ("think", "probe"):
             verdicts, rollouts = judge["verdicts"][mode], judge["rollouts"][mode]
             cells = [
