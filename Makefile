@@ -78,12 +78,15 @@ nano: $(STAMP) ## Train the shipped judge again (hours on two cores; resumes whe
 nano-editor: $(STAMP) ## Pre-train the small editing model on the shipped VAE (long on two cores; resumes where it stopped)
 	$(BIN)/edit-rrm train nano-editor --vae nano --out build/nano-editor
 
-editor: $(STAMP) ## Train nano-editor on the rewards of a service started for it: build/editor has its pictures and curves
+editor: $(STAMP) ## Train nano-editor twice on a service's rewards, and make one of both: build/editor has pictures and curves
 	$(BIN)/edit-rrm serve --port 8017 & server=$$!; trap "kill $$server" EXIT; \
 	$(BIN)/python -c 'from edit_rrm_client import RewardClient; RewardClient("http://127.0.0.1:8017").wait_until_ready()' && \
-	$(BIN)/edit-rrm train editor --config examples/editor/nano.yaml --url http://127.0.0.1:8017 --out build/editor
-	$(BIN)/edit-rrm merge --editor build/editor/editor --scale 1.8 --out build/editor/further
-	$(BIN)/edit-rrm eval editor --model build/editor/further --before nano
+	for seed in 0 1; do \
+		$(BIN)/edit-rrm train editor --config examples/editor/nano.yaml --seed $$seed --url http://127.0.0.1:8017 \
+			--out build/editor/seed-$$seed || exit; \
+	done
+	$(BIN)/edit-rrm merge --editor build/editor/seed-0/editor --editor build/editor/seed-1/editor --out build/editor/both
+	$(BIN)/edit-rrm eval editor --model build/editor/both --before nano
 
 clean: ## Remove what was built, and the environment
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

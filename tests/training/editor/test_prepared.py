@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import nn
 
 from edit_rrm_training.editor.checkpoint import CheckpointError, Checkpoints
 from edit_rrm_training.editor.deepspeed_optimisation import DeepSpeedOptimisation, set_up
-from edit_rrm_training.editor.prepared import check_launch
+from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.judge.checkpoints import DivergedError
-from tests.training.editor.toy_run import BlueJudge, Notes, toy_run
+from tests.training.editor.toy_run import BlueJudge, Notes, recipe, toy_run
 
 
 def launched(kind: str, **state: Any) -> Any:
@@ -28,6 +30,18 @@ def test_what_was_never_made_to_run_is_refused() -> None:
     check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=2)))
     check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=2)))
     check_launch(launched("MULTI_GPU"))
+
+
+@pytest.mark.parametrize(("epsilon", "least"), [(1e-8, 0.99), (1.0, 0.01)])
+def test_weights_of_small_gradients_move_less_where_epsilon_is_above_them(epsilon: float, least: float) -> None:
+    """AdamW moves every weight by the same, and with an epsilon far above its gradients as gradient descent does."""
+    module = nn.Linear(2, 1, bias=False)
+    before = module.weight.detach().clone()
+    prepared = prepare(Accelerator(cpu=True), module, recipe(adam_epsilon=epsilon, learning_rate=0.1))
+    prepared.module(torch.tensor([[1e-3, 1e-5]])).sum().backward()
+    prepared.optimisation.step()
+    large, small = (module.weight.detach() - before).abs().flatten().tolist()
+    assert small / large == pytest.approx(least, rel=0.02)
 
 
 def test_deepspeed_is_told_what_the_recipe_says() -> None:

@@ -40,7 +40,14 @@ def held_out(name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("report", "row"), [("grpo-50", "after 50 steps"), ("nano-grpo", "shipped as `nano-grpo`")])
+@pytest.mark.parametrize(
+    ("report", "row"),
+    [
+        ("grpo-50", "after 50 steps"),
+        ("two-seeds/mean", "mean of both, 1.5 times as far"),
+        ("nano-grpo", "shipped as `nano-grpo`"),
+    ],
+)
 def test_the_page_has_what_was_measured(report: str, row: str) -> None:
     """The reports of 500 held-out edits, which take minutes to make again."""
     text = PAGE.read_text(encoding="utf-8")
@@ -76,16 +83,73 @@ def test_the_page_has_the_examples_curve_and_where_the_signal_is() -> None:
         assert f"| {own['time']} | {' | '.join(cells)} |" in text
 
 
-def test_the_page_has_what_the_example_gains() -> None:
-    """Two seeds of it, as they were trained and as `edit-rrm merge --scale` makes them."""
+RECIPES = {"pushed": ROOT / "examples" / "editor" / "nano.yaml", "two-seeds": RESULTS / "two-seeds" / "recipe.yaml"}
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("product", "two-seeds"), ("pushed", "pushed")])
+def test_the_page_has_two_seeds_curves(kind: str, folder: str) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    results = RESULTS / "two-seeds"
-    steps = load_editor_recipe(ROOT / "examples" / "editor" / "nano.yaml").steps
-    curves = [read_run(results / f"product-{seed}").evaluations for seed in (0, 1)]
-    assert [one[-1].step for one in curves] == [steps] * 2
+    curves = [read_run(RESULTS / folder / f"{kind}-{seed}").evaluations for seed in (0, 1)]
+    assert [one[-1].step for one in curves] == [load_editor_recipe(RECIPES[folder]).steps] * 2
     for both in zip(*curves, strict=True):
         cells = [f"{one.evaluation['judge']:.3f} | {shares(one.evaluation)}" for one in both]
         assert f"| {both[0].step} | {' | '.join(cells)} |" in text
+
+
+def test_the_recipes_differ_in_how_far_an_edit_may_push() -> None:
+    pushed, before = (load_editor_recipe(RECIPES[name]).model_dump() for name in ("pushed", "two-seeds"))
+    differing = {name: (before[name], value) for name, value in pushed.items() if value != before[name]}
+    assert differing == {"max_advantage": (5.0, 2.0), "ema": (0.8, 0.5), "steps": (120, 60)}
+
+
+def test_make_editor_does_what_was_measured() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "for seed in 0 1; do" in makefile
+    editors = " ".join(f"--editor build/editor/seed-{seed}/editor" for seed in (0, 1))
+    assert f"merge {editors} --out build/editor/both" in makefile
+    assert load_editor_card(editor_path("nano-grpo")).steps == 2 * load_editor_recipe(RECIPES["pushed"]).steps
+
+
+def test_the_page_has_what_pushing_further_is_worth() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    editors = json.loads((RESULTS / "pushed" / "validation.json").read_text())["editors"]
+    assert {(one["split"], one["edits"]) for one in editors.values()} == {("validation", 200)}
+    cells = {name: shares({key: one[key]["value"] for key in MEASURES}).split(" | ") for name, one in editors.items()}
+    success = {name: one[0] for name, one in cells.items()}
+    assert f"{success['seed 0, 1.0']} succeed where it is, and {success['seed 0, 1.8']} 1.8 times as far" in text
+    both, done, kept = cells["mean, 1.0"]
+    apart = f"{success['seed 0, 1.0']} and {success['seed 1, 1.0']} succeed of each"
+    assert f"{apart}, and {both} of the mean of both ({done} done, {kept} kept)" in text
+    assert f"{success['four, 1.0']} of the validation edits, and {success['four, 1.4']} 1.4 times as far" in text
+    assert success["seed 0, damped"] == success["seed 1, damped"]
+    assert f"{success['seed 0, damped']} of either seed's edits succeed" in text
+    (here,), (there,) = (
+        [one.evaluation["success"] for one in read_run(RESULTS / "pushed" / name).evaluations if one.step == 20]
+        for name in ("epsilon-0", "pushed-0")
+    )
+    assert f"has {here:.1%} after 20 steps, where the run above has {there:.1%}" in text
+
+
+def test_the_page_has_the_first_rewards_of_both_recipes() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    means = [
+        sum(one["reward"] for one in rewards(name)[:8]) / 8
+        for seed in (0, 1)
+        for name in (f"pushed/pushed-{seed}", f"two-seeds/product-{seed}")
+    ]
+    told = "{:.3f} in the place of {:.3f} (seed 0) and {:.3f} in the place of {:.3f} (seed 1)".format(*means)
+    assert told in text
+
+
+def rewards(name: str) -> list[dict[str, Any]]:
+    lines = (RESULTS / name / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [one for one in map(json.loads, lines) if "reward" in one]
+
+
+def test_the_page_has_what_two_seeds_gain() -> None:
+    """As they were trained and as `edit-rrm merge --scale` makes them."""
+    text = PAGE.read_text(encoding="utf-8")
+    results = RESULTS / "two-seeds"
     report = json.loads((results / "report.json").read_text())
     assert {(one["split"], one["edits"]) for one in report["editors"].values()} == {("held-out", 500)}
     for kind, told in (("product", ""), ("product-further", f", {report['scale']} times as far")):
@@ -94,8 +158,6 @@ def test_the_page_has_what_the_example_gains() -> None:
             row = f"| seed {seed}{told} | {interval(one['success'])} | {one['done']['value']:.1%} |"
             assert f"{row} {one['kept']['value']:.1%} |" in text
         assert f"| gained{told}, mean of both | {gains(report['kinds'][kind])} |" in text
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert f"--scale {report['scale']} " in makefile, "make editor does what was measured"
 
 
 def test_the_page_has_how_far_on_was_chosen() -> None:

@@ -52,7 +52,9 @@ def prepare(accelerator: Any, module: nn.Module, recipe: EditorRecipe) -> Prepar
     from accelerate.utils import broadcast
 
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay
+    )
     kind = _kind(accelerator)
     if kind == "FSDP":
         # Each process keeps its shard of what it has itself, and an adapter begins at random.

@@ -166,9 +166,14 @@ class EditorRecipe(_Strict):
     kl: float = Field(default=0.04, ge=0.0)
     """Weight of the KL to the frozen model (paper, section 4.3)."""
     max_advantage: Positive = 5.0
+    """Where advantages are clipped. Of loss `nft` also the advantage of a wholly good edit, so that the less it is, the
+    further the policy gets from the average before that holds it back."""
     guard: bool = False
     """Normalise ratios as GRPO-Guard does."""
     learning_rate: Positive = 3e-4
+    adam_epsilon: Positive = 1e-8
+    """Added to the root of AdamW's second moment. Where it is larger than most gradients, weights that matter less move
+    less, in the place of all by the same."""
     weight_decay: float = Field(default=1e-4, ge=0.0)
     max_grad_norm: Positive = 1.0
     ema: float = Field(default=0.9, ge=0.0, lt=1.0)

@@ -7,7 +7,7 @@ from typing import Final
 
 SHIPPED: Final = ("nano", "nano-grpo")
 """Names: `nano` is nano-editor, the small FLUX.1-Kontext of the shapes world, as pre-training left it; `nano-grpo` is
-the mean of two runs of 120 steps on the shipped judge's rewards, 1.5 times as far on (docs/editor-training.md)."""
+the mean of two runs of 60 steps on the shipped judge's rewards (docs/editor-training.md)."""
 
 
 def editor_path(model: str | Path) -> Path:
