@@ -130,6 +130,18 @@ def test_the_page_has_what_pushing_further_is_worth() -> None:
     assert f"has {here:.1%} after 20 steps, where the run above has {there:.1%}" in text
 
 
+def test_the_page_has_what_each_seed_gains_when_pushed() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    found = json.loads((RESULTS / "pushed" / "held-out.json").read_text())
+    for name, one in found["editors"].items():
+        assert (one["split"], one["edits"]) == ("held-out", 500)
+        cells = f"{interval(one['success'])} | {one['done']['value']:.1%} | {one['kept']['value']:.1%}"
+        assert f"| {name} alone | {cells} |" in text
+    assert f"| gained, mean of each alone | {gains(found['gains'])} |" in text
+    assert found["gains"]["success"]["value"] >= 0.15
+    assert found["gains"]["success"]["low"] > 0.10
+
+
 def test_the_page_has_the_first_rewards_of_both_recipes() -> None:
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
     means = [
