@@ -99,13 +99,13 @@ def test_a_huge_image_in_a_small_file_is_refused_undecoded(side: int, zeros: byt
     bomb = png_claiming(side, side, zeros)
     assert len(bomb) < 120_000
     tracemalloc.start()
-    began = time.process_time()
+    began = time.thread_time()
     with pytest.raises(ImageError, match="pixels are accepted"):
         decoded(bomb)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5_000_000
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def webp(first: bytes, body: bytes) -> bytes:
