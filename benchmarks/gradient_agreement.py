@@ -74,7 +74,7 @@ def drawn(policy: EditPolicy, recipe: EditorRecipe, groups: int) -> list[Finishe
         judged = client.score_groups(asked, mode=recipe.rewards.mode, aggregation=recipe.rewards.aggregation)
     rewards = [group.rewards for group in judged]
     deviation = deviation_of(np.concatenate(rewards))
-    found = advantages_of(rewards, recipe.spread, recipe.rewards.failures, deviation, epsilon=recipe.spread_epsilon)
+    found = advantages_of(rewards, recipe.spread, recipe.failures, deviation, epsilon=recipe.spread_epsilon)
     return [
         Finished(*one, torch.as_tensor(np.where(counts, advantages, 0.0), dtype=torch.float32))
         for one, (advantages, counts) in zip(finished, found, strict=True)

@@ -13,7 +13,7 @@ on, however good it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,14 +107,25 @@ class FailureBudget:
         Raises:
             FailureBudgetError: Too many of the recent edits failed.
         """
-        why: str | None = None
-        for result in results:
-            self._recent.extend(result.mask.tolist())
-            errors = [one.error for one in result.results if one.error is not None]
-            why = f"{errors[-1].code}: {errors[-1].message}" if errors else why
+        seen = list(results)
+        self.observe_measured([bool(one) for result in seen for one in result.mask], reason_of(seen))
+
+    def observe_measured(self, measured: Iterable[bool], why: str | None = None) -> None:
+        """Count edits by whether they were measured; `why` is the last reason of those that were not.
+
+        Raises:
+            FailureBudgetError: Too many of the recent edits failed.
+        """
+        self._recent.extend(measured)
         if len(self._recent) == self._policy.window and self.failed > self._policy.max_failed:
             raise FailureBudgetError(
                 f"{self.failed:.1%} of the last {self._policy.window} edits were not scored, and "
                 f"{self._policy.max_failed:.0%} may be; look at the service before going on. The last reason: {why}",
                 code="failure_budget",
             )
+
+
+def reason_of(results: Sequence[GroupResult]) -> str | None:
+    """Why an edit was not measured, the last one's; None where all were."""
+    errors = [one.error for result in results for one in result.results if one.error is not None]
+    return f"{errors[-1].code}: {errors[-1].message}" if errors else None

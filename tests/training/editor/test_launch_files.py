@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,12 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
 
+from edit_rrm_training.editor.prepared import check_groups
+from edit_rrm_training.editor.recipe import EditorRecipe, load_editor_recipe, override_of
 from tests.training.editor.pipelines import tiny_flux
 
-FILES = sorted((Path(__file__).parents[3] / "examples" / "editor" / "accelerate").glob("*.yaml"))
+EXAMPLES = Path(__file__).parents[3] / "examples" / "editor"
+FILES = sorted((EXAMPLES / "accelerate").glob("*.yaml"))
 NAMES = [path.stem for path in FILES]
 
 
@@ -52,6 +58,34 @@ def test_a_wrong_key_is_found(tmp_path: Path) -> None:
     outer.write_text(yaml.safe_dump(written | {"machines": 2}))
     with pytest.raises(ValueError, match="machines"):
         load_config_from_file(str(outer))
+
+
+COMMAND = re.compile(r"accelerate launch ((?:.|\n)*?)--out")
+
+
+def documented() -> list[tuple[str, int, EditorRecipe]]:
+    """Every command that an example says it is run by, its processes, and its recipe."""
+    found = []
+    for path in sorted(FILES + list(EXAMPLES.glob("*.yaml"))):
+        comments = [line.removeprefix("#") for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+        for command in COMMAND.findall("\n".join(comments)):
+            words = shlex.split(command.replace("\\\n", " "))
+            options = list(pairwise(words))
+            (config,) = (Path(value) for name, value in options if name == "--config")
+            settings = dict(override_of(value) for name, value in options if name == "--set")
+            files = [EXAMPLES / "accelerate" / Path(value).name for name, value in options if name == "--config_file"]
+            counts = [load_config_from_file(str(file)).num_processes for file in files]
+            counts += [int(value) for name, value in options if name == "--num_processes"]
+            found.append((path.name, counts[0], load_editor_recipe(EXAMPLES / config.name, **settings)))
+    return found
+
+
+def test_every_command_in_an_example_can_share_its_groups() -> None:
+    commands = documented()
+    assert {name for name, _, _ in commands} >= {*(path.name for path in FILES), "flux-kontext.yaml"}
+    assert 16 in [processes for _, processes, _ in commands]
+    for _, processes, recipe in commands:
+        check_groups(recipe, processes)
 
 
 def launched(name: str, *options: str) -> tuple[Any, dict[str, str]]:

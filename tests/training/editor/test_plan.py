@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edit_rrm_training.editor.plan import plan_step, window_of
+from edit_rrm_training.editor.recipe import SamplingRecipe
+from edit_rrm_training.editor.sde import trajectory
 
 
 @given(st.integers(0, 5), st.integers(1, 30), st.integers(1, 12))
@@ -51,3 +53,13 @@ def test_a_window_stays_among_the_first_steps_where_it_is_told_to() -> None:
     found = {tuple(window_of(0, step, steps=6, window=2, within=3)) for step in range(60)}
     assert found == {(0, 1), (1, 2)}
     assert window_of(0, 1, steps=6, window=None, within=3) == range(3)
+
+
+def test_a_window_of_cps_is_not_at_the_end_which_draws_nothing() -> None:
+    sampling = SamplingRecipe(sampler="cps", steps=4, window=1)
+    times = [1.0 - number / 4 for number in range(5)]
+    for step in range(60):
+        window = window_of(0, step, steps=sampling.drawing, window=1, within=4)
+        drawn = [one for one in trajectory(times, "cps", 0.7, window) if one.stochastic]
+        assert len(drawn) == 1
+    assert [one.stochastic for one in trajectory(times, "cps", 0.7)] == [True, True, True, False]

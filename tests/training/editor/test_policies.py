@@ -177,3 +177,21 @@ def test_a_compiled_transformer_moves_as_before_and_learns(monkeypatch: pytest.M
     assert list(transformer.state_dict()) == names
     for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks):
         assert block._compiled_call_impl is not None
+
+
+def test_an_adapter_begins_with_the_runs_seed_alone() -> None:
+    """So that a run that was killed before its first checkpoint begins again where it began."""
+
+    def begun(seed: int, drawn_before: int) -> torch.Tensor:
+        pipeline = make_flux()
+        pipeline.transformer.requires_grad_(False)
+        torch.manual_seed(drawn_before)
+        before = torch.get_rng_state()
+        trained = make_trainable(
+            PolicyRecipe(kind="flux-kontext", model="tiny", lora=LoraRecipe(rank=2)), pipeline, seed
+        )
+        assert torch.equal(torch.get_rng_state(), before)
+        return torch.nn.utils.parameters_to_vector(trained)
+
+    assert torch.equal(begun(3, 0), begun(3, 1))
+    assert not torch.equal(begun(3, 0), begun(4, 0))

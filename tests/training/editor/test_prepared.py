@@ -18,18 +18,26 @@ from edit_rrm_training.judge.checkpoints import DivergedError
 from tests.training.editor.toy_run import BlueJudge, Notes, recipe, toy_run
 
 
-def launched(kind: str, **state: Any) -> Any:
-    return SimpleNamespace(distributed_type=DistributedType(kind), state=SimpleNamespace(**state))
+def launched(kind: str, processes: int = 1, **state: Any) -> Any:
+    return SimpleNamespace(
+        distributed_type=DistributedType(kind), state=SimpleNamespace(**state), num_processes=processes
+    )
 
 
 def test_what_was_never_made_to_run_is_refused() -> None:
     with pytest.raises(ValueError, match=r"FSDP 1 is not supported: set fsdp_version: 2 .*fsdp\.yaml"):
-        check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=1)))
+        check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=1)), recipe())
     with pytest.raises(ValueError, match=r"ZeRO 3 is not supported: set zero_stage: 2.*fsdp\.yaml"):
-        check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=3)))
-    check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=2)))
-    check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=2)))
-    check_launch(launched("MULTI_GPU"))
+        check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=3)), recipe())
+    check_launch(launched("FSDP", fsdp_plugin=SimpleNamespace(fsdp_version=2)), recipe())
+    check_launch(launched("DEEPSPEED", deepspeed_plugin=SimpleNamespace(zero_stage=2)), recipe())
+    check_launch(launched("MULTI_GPU"), recipe())
+
+
+def test_groups_that_cannot_be_shared_are_refused_with_a_number_that_can() -> None:
+    with pytest.raises(ValueError, match=r"multiple of updates \(2\) times processes \(3\): --set groups=6"):
+        check_launch(launched("MULTI_GPU", processes=3), recipe(groups=4, updates=2))
+    check_launch(launched("MULTI_GPU", processes=3), recipe(groups=6, updates=2))
 
 
 @pytest.mark.parametrize(("epsilon", "least"), [(1e-8, 0.99), (1.0, 0.01)])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-from edit_rrm.verdicts import Aggregation, Mode
-from edit_rrm_client import FailureBudgetError, Group, GroupResult, IdentityChangedError
+from edit_rrm.verdicts import Aggregation, Mode, Outcome
+from edit_rrm_client import FailureBudgetError, Group, GroupResult, IdentityChangedError, RewardClientError
 from edit_rrm_training.editor.checkpoint import CheckpointError
 from edit_rrm_training.editor.policies.base import Condition
 from edit_rrm_training.editor.scoring import Scorer, Weighted
 from edit_rrm_training.judge.checkpoints import DivergedError
+from tests.client.steps import unscored
 from tests.training.editor.toy_policy import ToyPolicy
 from tests.training.editor.toy_run import PROMPTS, BlueJudge, DiesAfter, Notes, toy_run, weights
 
@@ -129,8 +131,12 @@ def test_what_was_not_measured_is_masked_and_too_much_of_it_stops_the_run(tmp_pa
     assert 0.05 < np.mean([step["masked"] for step in notes.steps]) < 0.4
     rewards = [step["reward"] for step in notes.steps]
     assert np.mean(rewards[-4:]) > np.mean(rewards[:4])
-    with pytest.raises(FailureBudgetError, match="edits were not scored"):
-        toy_run(tmp_path / "many", BlueJudge(failing=0.9), Notes(), steps=100, save_every=100).run()
+    many = Notes()
+    fields: dict[str, Any] = {"steps": 100, "save_every": 100, "evaluation": {"count": 4, "every": 100, "steps": 4}}
+    fields["rewards"] = {"url": "http://toy", "failed_over": 2}
+    with pytest.raises(FailureBudgetError, match="of the last 64 edits were not scored"):
+        toy_run(tmp_path / "many", BlueJudge(failing=0.4), many, **fields).run()
+    assert len(many.steps) == 1, "two steps were looked at, of which the second was not learnt from"
 
 
 def test_another_judge_than_the_runs_is_refused(tmp_path: Path) -> None:
@@ -150,27 +156,129 @@ class Terminates(BlueJudge):
         return super().score_groups(groups, mode=mode, aggregation=aggregation)
 
 
-def test_sigterm_finishes_the_step_and_saves(tmp_path: Path) -> None:
+def test_after_sigterm_what_was_learnt_is_saved_and_what_was_drawn_comes_again(tmp_path: Path) -> None:
+    whole = toy_run(tmp_path / "whole", BlueJudge(), Notes(), steps=5, save_every=50)
+    whole.run()
     notes, before = Notes(), signal.getsignal(signal.SIGTERM)
-    assert toy_run(tmp_path, Terminates(), notes, steps=50, save_every=50).run() == 3
+    assert toy_run(tmp_path, Terminates(), notes, steps=5, save_every=50).run() == 2
     more = Notes()
-    assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50).run() == 5
+    resumed = toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50)
+    assert resumed.run() == 5
     assert [step["number"] for step in notes.steps + more.steps] == list(range(5))
+    assert torch.equal(weights(resumed), weights(whole))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Hangs(Terminates):
+    """It then has no answer for as long as a service that is away may have none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.back = threading.Event()
+
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
+        found = super().score_groups(groups, mode=mode, aggregation=aggregation)
+        if len(self.asked) > 2 + 2 * 4:
+            self.back.wait(60.0)
+        return found
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_sigterm_does_not_wait_for_a_service_that_is_away(tmp_path: Path, staleness: int) -> None:
+    judge, began = Hangs(), time.monotonic()
+    rewards = {"url": "http://toy", "staleness": staleness}
+    try:
+        assert toy_run(tmp_path, judge, Notes(), steps=5, save_every=50, rewards=rewards).run() == 2 - staleness
+        assert time.monotonic() - began < 20.0
+    finally:
+        judge.back.set()
+    more = Notes()
+    assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50, rewards=rewards).run() == 5
+    assert [step["number"] for step in more.steps] == list(range(2 - staleness, 5))
 
 
 def test_after_sigterm_nothing_is_evaluated_until_the_run_goes_on(tmp_path: Path) -> None:
     """An evaluation takes minutes, and a scheduler's patience is half of one."""
+    due = {"every": 2, "count": 2, "steps": 4}
+
+    class InTheEvaluation(BlueJudge):
+        def score_groups(
+            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+        ) -> list[GroupResult]:
+            if len(self.asked) == 2 + 2 * 4:
+                assert len(groups[0].edited) == 1
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().score_groups(groups, mode=mode, aggregation=aggregation)
+
     notes = Notes()
-    due = {"every": 3, "count": 2, "steps": 4}
-    assert toy_run(tmp_path, Terminates(), notes, steps=5, evaluation=due).run() == 3
+    assert toy_run(tmp_path, InTheEvaluation(), notes, steps=5, save_every=50, evaluation=due).run() == 2
     assert [step for step, _ in notes.evaluations] == [0]
     more = Notes()
-    assert toy_run(tmp_path, BlueJudge(), more, steps=5, evaluation=due).run() == 5
-    assert [step for step, _ in more.evaluations] == [3, 5]
-    again = toy_run(tmp_path, BlueJudge(), more, steps=5, evaluation=due)
+    assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50, evaluation=due).run() == 5
+    assert [step for step, _ in more.evaluations] == [2, 4, 5]
+    again = toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50, evaluation=due)
     assert again.run() == 5
-    assert [step for step, _ in more.evaluations] == [3, 5], "what was evaluated is not evaluated again"
+    assert [step for step, _ in more.evaluations] == [2, 4, 5], "what was evaluated is not evaluated again"
+
+
+class Refuses(BlueJudge):
+    """Answers so many groups, and then nobody any more."""
+
+    def __init__(self, groups: int, error: Exception | None = None, *, retryable: bool = True) -> None:
+        super().__init__()
+        self._groups = groups
+        self._error = error
+        self._retryable = retryable
+
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
+        found = super().score_groups(groups, mode=mode, aggregation=aggregation)
+        if len(self.asked) <= self._groups:
+            return found
+        if self._error is not None:
+            raise self._error
+        outcome = unscored(Outcome.TIMED_OUT, retryable=self._retryable)
+        return [GroupResult((outcome,) * len(group.edited)) for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RewardClientError("no such key", code="unauthorized"), "no such key"),
+        (None, "not one of the 32 edits of step 2 was scored; look at the service.*timed_out"),
+    ],
+    ids=["refused", "unmeasured"],
+)
+def test_a_run_without_a_judge_stops_at_once_and_keeps_what_it_learnt(
+    tmp_path: Path, error: Exception | None, told: str
+) -> None:
+    run = toy_run(tmp_path, Refuses(2 + 2 * 4, error), Notes(), steps=9, save_every=50)
+    with pytest.raises(RewardClientError, match=told):
+        run.run()
+    more = Notes()
+    assert toy_run(tmp_path, BlueJudge(), more, steps=3, save_every=50).run() == 3
+    assert [step["number"] for step in more.steps] == [2]
+
+
+def test_an_evaluation_that_never_can_be_judged_is_no_reason_to_stop(tmp_path: Path) -> None:
+    """A run that stopped for it would stop there again however often it is gone on with."""
+    notes = Notes()
+    toy_run(tmp_path, Refuses(0, retryable=False), notes, save_every=50)._evaluate(0)
+    ((_, found),) = notes.evaluations
+    assert set(found.measures) == {"blue"}
+
+
+def test_an_evaluation_while_the_service_is_away_is_none(tmp_path: Path) -> None:
+    due = {"every": 2, "count": 2, "steps": 4}
+    notes = Notes()
+    with pytest.raises(FailureBudgetError, match="not one of the 2 edits of an evaluation was scored"):
+        toy_run(tmp_path, Refuses(2 + 2 * 4), notes, steps=4, save_every=50, evaluation=due).run()
+    assert [step for step, _ in notes.evaluations] == [0]
+    toy_run(tmp_path, BlueJudge(), notes, steps=4, save_every=50, evaluation=due).run()
+    assert [step for step, _ in notes.evaluations] == [0, 2, 4]
 
 
 class _Overflows(ToyPolicy):
@@ -249,7 +357,7 @@ def test_other_rewards_are_added_and_what_was_not_measured_stays_masked() -> Non
     half = Weighted("half", 0.5, lambda prompt, edits: np.ones(len(edits), np.float32))
     scorer = Scorer(BlueJudge(failing=0.5), extras=[half])
     edits = [Image.new("RGB", (4, 4), (0, 0, shade)) for shade in range(0, 250, 25)]
-    (found,) = scorer.collect([scorer.submit(PROMPTS[0], edits)])
+    found = scorer.submit(PROMPTS[0], edits).result()
     assert 0 < found.mask.sum() < 10
     assert (np.isnan(found.rewards) == ~found.mask).all()
     assert found.rewards[found.mask] == pytest.approx(found.result.rewards[found.mask] + 0.5)

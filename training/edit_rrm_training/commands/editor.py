@@ -23,6 +23,10 @@ def train_editor_command(
     url: Annotated[list[str] | None, typer.Option(help="The service; overrides the file's. May be repeated.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the file's number of steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the file's seed.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, such as rewards.mode=probe; repeatable."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in OUT instead of resuming it.")] = False,
 ) -> None:
     """Train an editing model by GRPO on the rewards of a running service; run again to resume.
@@ -35,27 +39,33 @@ def train_editor_command(
     FLUX.1-Kontext on 8 GPUs, with the judge elsewhere:
         accelerate launch --num_processes 8 "$(which edit-rrm)" train editor \\
             --config examples/editor/flux-kontext.yaml --url http://judge:8000 --out runs/kontext
+
+    \b
+    On 16 GPUs, which cannot share 48 groups for 2 updates evenly:
+        --set groups=96
     """
     from edit_rrm_client import RewardClientError
-    from edit_rrm_training.editor.recipe import RecipeError, load_editor_recipe
+    from edit_rrm_training.editor.recipe import RecipeError, load_editor_recipe, override_of
     from edit_rrm_training.judge.checkpoints import DivergedError
 
-    overrides: dict[str, Any] = {
-        name: value for name, value in {"steps": steps, "seed": seed}.items() if value is not None
-    }
+    named: dict[str, Any] = {"steps": steps, "seed": seed, "rewards.url": url}
+    given = {name: value for name, value in named.items() if value is not None}
     try:
-        recipe = load_editor_recipe(config, **overrides)
+        overrides = dict(map(override_of, settings or []))
+    except RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from None
+    try:
+        recipe = load_editor_recipe(config, **overrides | given)
     except RecipeError as error:
         raise typer.BadParameter(str(error), param_hint="--config") from None
-    if url:
-        recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": tuple(url)})})
     from edit_rrm_training.editor.progress import RunProgress
     from edit_rrm_training.editor.run import train_editor
+    from edit_rrm_training.editor.stopping import FailedElsewhereError
 
     try:
         with RunProgress(recipe.steps) as progress:
             finished = train_editor(recipe, out, resume=not fresh, say=typer.echo, progress=progress)
-    except (RewardClientError, OSError, ValueError, DivergedError) as error:
+    except (RewardClientError, FailedElsewhereError, OSError, ValueError, DivergedError) as error:
         fail(str(error))
     if finished.editor is None:
         typer.echo(f"stopped after {finished.steps} of {recipe.steps} steps; run the same command again to go on")

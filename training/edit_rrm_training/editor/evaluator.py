@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from edit_rrm_client import FailureBudgetError
+from edit_rrm_client.failure_policy import reason_of
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
 from edit_rrm_training.editor.progress import Counted, unheard
@@ -20,6 +22,7 @@ from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import roll_out, seed_of
 from edit_rrm_training.editor.scoring import Scored, Scorer
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.stopping import Stopping
 
 Measure = Callable[[Prompt, int, Image.Image], dict[str, float]]
 """A held-out measure of an edit: of a prompt, its number and the edit. Never shown to the training."""
@@ -58,6 +61,7 @@ class Evaluator:
         encode: Callable[[Prompt], Condition],
         scorer: Scorer,
         accelerator: Any,
+        stopping: Stopping,
         average: MovingAverage | None = None,
         measure: Measure | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class Evaluator:
             encode: Of what an edit starts from; on the policy's device.
             scorer: Has edits judged.
             accelerator: An `accelerate.Accelerator`.
+            stopping: Says whether to go on.
             average: Evaluated in the place of what is trained.
             measure: Of edits, beside the judge's reward.
         """
@@ -79,6 +84,7 @@ class Evaluator:
         self._encode = encode
         self._scorer = scorer
         self._accelerator = accelerator
+        self._stopping = stopping
         self._average = average
         self._measure = measure
 
@@ -92,13 +98,22 @@ class Evaluator:
             What came of all prompts; None on all processes but the first.
 
         Raises:
-            FailureBudgetError: Too much could not be judged.
+            StoppedError: Some device was told to end.
+            FailureBudgetError: Not one edit was judged, and all may be later: the service is away.
             RewardClientError: Nothing can be judged.
+            FailedElsewhereError: That was another device's.
         """
         from accelerate.utils import gather_object
 
         looked = self._looked(told)
         everyones: list[_Looked] = gather_object(looked)
+        if all(_may_be_scored_later(one.scored) for one in everyones):
+            self._stopping.agreed = True
+            raise FailureBudgetError(
+                f"not one of the {len(everyones)} edits of an evaluation was scored; look at the service, and run the "
+                f"same command again. The last reason: {reason_of([one.scored.result for one in everyones])}",
+                code="failure_budget",
+            )
         if not self._accelerator.is_main_process:
             return None
         found = sorted(everyones, key=lambda one: one.number)
@@ -117,6 +132,7 @@ class Evaluator:
         applied: AbstractContextManager[None] = nullcontext() if self._average is None else self._average.applied()
         with applied:
             for before in range(0, len(self._prompts), processes):
+                self._stopping.check()
                 told(before, len(self._prompts))
                 number = before + first
                 if number >= len(self._prompts):
@@ -125,7 +141,8 @@ class Evaluator:
                     continue
                 edits[number] = self._edit(number)
                 under_way.append(self._scorer.submit(self._prompts[number], [edits[number]]))
-        scored = self._scorer.collect(under_way)
+        self._stopping.wait(under_way)
+        scored = [one.result() for one in under_way]
         return [
             _Looked(
                 number, edit, one, {} if self._measure is None else self._measure(self._prompts[number], number, edit)
@@ -141,3 +158,8 @@ class Evaluator:
         with self._accelerator.autocast():
             (edit,) = roll_out(self._policy, condition, steps, [seed_of(self._recipe.seed, 4, number)]).pictures
         return edit
+
+
+def _may_be_scored_later(one: Scored) -> bool:
+    error = one.result.results[0].error
+    return error is not None and error.retryable

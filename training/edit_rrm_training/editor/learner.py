@@ -139,7 +139,7 @@ class Learner:
         places = list(piece.places)
         whole = rollouts.drawn[number]
         drawn = Drawn(*(value[places].to(device) for value in (whole.before, whole.after, whole.mean)))
-        condition = rollouts.condition.take(places).to(device)
+        condition = rollouts.condition.for_places(places).to(device)
         step = rollouts.steps[number]
         counts = torch.as_tensor(piece.experience.counts[places], dtype=torch.float32, device=device)
         advantages = torch.as_tensor(piece.experience.advantages[places], dtype=torch.float32, device=device)

@@ -13,6 +13,7 @@ from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
 from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
+from edit_rrm_training.editor.sampling import seed_of
 from edit_rrm_training.editor.shipped import editor_path
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -49,8 +50,13 @@ def policy_of(recipe: PolicyRecipe, pipeline: Any) -> EditPolicy:
     return QwenImageEditPolicy(pipeline, **settings)
 
 
-def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
+def make_trainable(recipe: PolicyRecipe, pipeline: Any, seed: int = 0) -> list[nn.Parameter]:
     """Give the transformer its adapter, or thaw it, and have it compiled; what is trained is held in fp32.
+
+    Args:
+        recipe: Of the policy.
+        pipeline: As `load_pipeline` gives it.
+        seed: The run's, which an adapter begins with; random numbers elsewhere are as if none had been drawn here.
 
     Raises:
         ValueError: The adapter's targets are no layers of the transformer.
@@ -61,7 +67,9 @@ def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
     if recipe.lora is None:
         transformer.requires_grad_(True)
     else:
-        _add_adapter(transformer, recipe.lora)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed_of(seed, 5))
+            _add_adapter(transformer, recipe.lora)
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()

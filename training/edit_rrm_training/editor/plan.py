@@ -47,11 +47,11 @@ def window_of(seed: int, step: int, *, steps: int, window: int | None, within: i
     Args:
         seed: The run's.
         step: From 0.
-        steps: Of a trajectory.
+        steps: Of a trajectory that can draw, its first ones.
         window: How many draw; all of those the window may be in where left out.
         within: The window is among the first so many; left out, anywhere.
     """
-    among = steps if within is None else within
+    among = steps if within is None else min(within, steps)
     if window is None:
         return range(among)
     first = int(np.random.default_rng([seed, 2, step]).integers(among - window + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,27 @@ class Prepared:
     optimisation: Optimisation
 
 
-def check_launch(accelerator: Any) -> None:
+def check_groups(recipe: EditorRecipe, processes: int) -> None:
+    """Refuse groups that cannot be spread over processes, as many for each update and process.
+
+    Raises:
+        ValueError: With the nearest number that can.
+    """
+    unit = recipe.updates * processes
+    if recipe.groups % unit:
+        raise ValueError(
+            f"groups ({recipe.groups}) has to be a multiple of updates ({recipe.updates}) times processes "
+            f"({processes}): --set groups={unit * math.ceil(recipe.groups / unit)}"
+        )
+
+
+def check_launch(accelerator: Any, recipe: EditorRecipe) -> None:
     """Refuse what this trainer does not run under, before anything is loaded.
 
     Raises:
-        ValueError: FSDP's first version, or ZeRO 3.
+        ValueError: FSDP's first version, ZeRO 3, or groups that cannot be spread over the processes.
     """
+    check_groups(recipe, accelerator.num_processes)
     plugin: Any = getattr(accelerator.state, "fsdp_plugin", None)
     if _kind(accelerator) == "FSDP" and plugin.fsdp_version != 2:
         raise ValueError("FSDP 1 is not supported: set fsdp_version: 2 (see examples/editor/accelerate/fsdp.yaml)")

@@ -86,6 +86,11 @@ class SamplingRecipe(_Strict):
     batch: Count = 24
     """Edits drawn at a time."""
 
+    @property
+    def drawing(self) -> int:
+        """Steps of a trajectory that can draw: of `cps` all but the last, which ends in a picture without noise."""
+        return self.steps - 1 if self.sampler == "cps" else self.steps
+
 
 class RewardRecipe(_Strict):
     """Where rewards come from."""
@@ -103,6 +108,9 @@ class RewardRecipe(_Strict):
     """Weight of a penalty of -1 for edits that are their sources."""
     min_valid: Annotated[int, Field(ge=2)] = 2
     max_failed: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Share of the edits of `failed_over` steps that may not be measured before the run is stopped."""
+    failed_over: Count = 4
+    """Steps; one of which not a single edit was measured stops the run at once."""
     staleness: Literal[0, 1] = 0
     """1: groups are judged while the next step's are drawn and learnt from one step late."""
     in_flight: Count = 8
@@ -113,11 +121,6 @@ class RewardRecipe(_Strict):
         if self.mode is Mode.PROBE and self.aggregation is Aggregation.MODEL:
             raise ValueError("mode probe writes no score: choose another aggregation than model, or mode think")
         return self
-
-    @property
-    def failures(self) -> FailurePolicy:
-        """What is done about edits that were not measured."""
-        return FailurePolicy(min_valid=self.min_valid, max_failed=self.max_failed)
 
     @property
     def api_key(self) -> str | None:
@@ -180,6 +183,8 @@ class EditorRecipe(_Strict):
     """Decay of the averaged weights, which are evaluated and kept."""
     ema_every: Count = 8
     """Updates between two averages."""
+    condition_cache_gb: float = Field(default=4.0, ge=0.0)
+    """Of main memory that a process keeps encoded prompts in, 10^9 bytes; what was used last stays."""
     seed: int = 0
     save_every: Count = 20
     keep: Count = 2
@@ -195,8 +200,10 @@ class EditorRecipe(_Strict):
             raise ValueError(
                 "edits that begin alike are all the same with sampler match: set sampling.same_start: false"
             )
-        if self.sampling.window is not None and self.sampling.window > self.sampling.steps and not matched:
-            raise ValueError("sampling.window is longer than sampling.steps")
+        drawing = self.sampling.drawing
+        if not matched and (self.sampling.window or 1) > drawing:
+            last = ", of which the last of sampler cps draws nothing" if drawing < self.sampling.steps else ""
+            raise ValueError(f"sampling.window is longer than sampling.steps ({self.sampling.steps}{last})")
         within = self.sampling.window_within
         if within is not None and not (self.sampling.window or 1) <= within <= self.sampling.steps:
             raise ValueError("sampling.window_within is at least sampling.window, and at most sampling.steps")
@@ -217,6 +224,12 @@ class EditorRecipe(_Strict):
         return self
 
     @property
+    def failures(self) -> FailurePolicy:
+        """What is done about edits that were not measured."""
+        window = self.rewards.failed_over * self.groups * self.group_size
+        return FailurePolicy(min_valid=self.rewards.min_valid, max_failed=self.rewards.max_failed, window=window)
+
+    @property
     def objective(self) -> Objective:
         """What is minimised."""
         return Objective(loss=self.loss, clip=self.clip, kl=self.kl, max_advantage=self.max_advantage, guard=self.guard)
@@ -227,7 +240,7 @@ def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:
 
     Args:
         path: The file.
-        overrides: Fields to set whatever the file says.
+        overrides: Fields to set whatever the file says; a field's field by a dotted name.
 
     Raises:
         RecipeError: The file cannot be read, or a field is unknown or not what it should be.
@@ -240,8 +253,10 @@ def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:
         raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is no mapping of fields to values")
+    for name, value in overrides.items():
+        _set(values, name, value, path)
     try:
-        return EditorRecipe.model_validate({**values, **overrides})
+        return EditorRecipe.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -249,3 +264,28 @@ def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:
         if first["type"] == "extra_forbidden":
             reason = "there is no such field"
         raise RecipeError(f"{path}: {f'{where}: ' if where else ''}{reason}") from None
+
+
+def override_of(text: str) -> tuple[str, Any]:
+    """A field and its value from `FIELD=VALUE`, as the command line has it: the field dotted, the value YAML.
+
+    Raises:
+        RecipeError: It is not so written.
+    """
+    name, equals, value = text.partition("=")
+    try:
+        if not equals or not all(name.split(".")):
+            raise ValueError
+        return name, yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError):
+        raise RecipeError(f"{text} is not FIELD=VALUE, such as groups=96 or rewards.mode=probe") from None
+
+
+def _set(values: dict[str, Any], name: str, value: Any, path: Path) -> None:
+    """Set a field, or a field's field."""
+    *outer, last = name.split(".")
+    for place, field in enumerate(outer):
+        values = values.setdefault(field, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"{path}: {'.'.join(outer[: place + 1])} has no fields, so that there is no {name}")
+    values[last] = value

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edit_rrm_client import FailureBudget, RewardClient
+from edit_rrm_client import RewardClient
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.editor_card import EditorCard
@@ -94,17 +94,17 @@ def _train(
     evaluation = _evaluation(recipe)
     measure = measure or _oracle(recipe)
     facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
-    claim(output, {"stage": "editor", **facts}, resume=resume)
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
         log_with=list(recipe.report_to) or None,
         project_dir=str(output),
         cpu=cpu_only(),
     )
-    check_launch(accelerator)
+    check_launch(accelerator, recipe)
+    claim(output, {"stage": "editor", **facts}, resume=resume)
     accelerator.init_trackers("edit-rrm")
     pipeline = load_pipeline(recipe.policy, accelerator.device)
-    make_trainable(recipe.policy, pipeline)
+    make_trainable(recipe.policy, pipeline, recipe.seed)
     policy = policy_of(recipe.policy, pipeline)
     transformer, kind = pipeline.transformer, type(pipeline.transformer)
     prepared = prepare(accelerator, transformer, recipe)
@@ -116,7 +116,6 @@ def _train(
         mode=recipe.rewards.mode,
         aggregation=recipe.rewards.aggregation,
         extras=extras,
-        budget=FailureBudget(recipe.rewards.failures),
         in_flight=recipe.rewards.in_flight,
     )
     learner = Learner(

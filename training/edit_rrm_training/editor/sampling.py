@@ -19,6 +19,7 @@ class Rollouts:
     """What a policy drew of B edits that share their steps."""
 
     condition: Condition
+    """Of the B edits; one row where they all start from the same."""
     steps: tuple[Step, ...]
     drawn: Mapping[int, Drawn]
     """Of every stochastic step, by its number; on the CPU."""

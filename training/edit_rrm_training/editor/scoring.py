@@ -13,9 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from edit_rrm.verdicts import Aggregation, Mode
-from edit_rrm_client.failure_policy import FailureBudget
 from edit_rrm_client.group import Group, GroupResult
-from edit_rrm_training.editor.progress import Counted, unheard
 from edit_rrm_training.editor.prompts import Prompt
 
 Extra = Callable[[Prompt, Sequence[Image.Image]], npt.NDArray[np.float32]]
@@ -70,7 +68,6 @@ class Scorer:
         mode: Mode = Mode.THINK,
         aggregation: Aggregation | None = None,
         extras: Sequence[Weighted] = (),
-        budget: FailureBudget | None = None,
         in_flight: int = 8,
     ) -> None:
         """Judge by these.
@@ -80,33 +77,20 @@ class Scorer:
             mode: How principles are verified.
             aggregation: How verdicts become a reward; the service's own way where left out.
             extras: Rewards that are added to the judge's.
-            budget: Stops the run where too much fails; the default budget where left out.
             in_flight: Groups under way at a time.
         """
         self._judge = judge
         self._mode = mode
         self._aggregation = aggregation
         self._extras = tuple(extras)
-        self._budget = budget or FailureBudget()
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="edit-rrm-scoring")
 
     def submit(self, prompt: Prompt, edits: Sequence[Image.Image]) -> Future[Scored]:
-        """Ask for a group's rewards; returns at once."""
-        return self._pool.submit(self._scored, prompt, list(edits))
+        """Ask for a group's rewards; returns at once.
 
-    def collect(self, under_way: Sequence[Future[Scored]], told: Counted = unheard) -> list[Scored]:
-        """Wait for groups, in their order; `told` is told how many are there, of how many.
-
-        Raises:
-            FailureBudgetError: Too much failed lately.
-            RewardClientError: Nothing can be measured: a wrong key, another judge than the pinned one.
+        The future raises `RewardClientError` where nothing can be measured: a wrong key, another judge than the pinned.
         """
-        found: list[Scored] = []
-        for future in under_way:
-            told(len(found), len(under_way))
-            found.append(future.result())
-        self._budget.observe([one.result for one in found])
-        return found
+        return self._pool.submit(self._scored, prompt, list(edits))
 
     def close(self) -> None:
         """Give up what is still under way."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -15,20 +14,24 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from edit_rrm_client import IdentityChangedError
+from edit_rrm_client import FailureBudget, FailureBudgetError, IdentityChangedError
+from edit_rrm_client.failure_policy import reason_of
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.condition_cache import ConditionCache
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
 from edit_rrm_training.editor.learner import Experience, Learner, Update
 from edit_rrm_training.editor.matching import match_times, roll_out_matched
 from edit_rrm_training.editor.plan import plan_step, window_of
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
+from edit_rrm_training.editor.prepared import check_groups
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import Rollouts, roll_out
 from edit_rrm_training.editor.scoring import Scored, Scorer
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.stopping import StoppedError, Stopping
 
 __all__ = ["EditorTrainer", "Evaluated", "Measure", "Watcher", "joined"]
 
@@ -97,11 +100,7 @@ class EditorTrainer:
         Raises:
             ValueError: Groups cannot be spread over the devices.
         """
-        if recipe.groups % (recipe.updates * accelerator.num_processes):
-            raise ValueError(
-                f"groups ({recipe.groups}) has to be a multiple of updates ({recipe.updates}) times devices "
-                f"({accelerator.num_processes})"
-            )
+        check_groups(recipe, accelerator.num_processes)
         self._recipe = recipe
         self._policy = policy
         self._learner = learner
@@ -113,9 +112,11 @@ class EditorTrainer:
         self._average = average
         self._identity = identity
         self._pending: deque[_Pending] = deque()
-        self._conditions: dict[str, Condition] = {}
+        self._conditions = ConditionCache(int(recipe.condition_cache_gb * 1e9))
+        self._budget = FailureBudget(recipe.failures)
+        self._stopping = Stopping(accelerator)
         self._updates = 0
-        self._stopping = False
+        self._learnt = self._saved = 0
         self._evaluator = None
         if evaluation is not None:
             self._evaluator = Evaluator(
@@ -125,6 +126,7 @@ class EditorTrainer:
                 encode=self._condition,
                 scorer=scorer,
                 accelerator=accelerator,
+                stopping=self._stopping,
                 average=average,
                 measure=measure,
             )
@@ -132,8 +134,9 @@ class EditorTrainer:
     def run(self) -> int:
         """Train to the recipe's last step, from the newest checkpoint where there is one.
 
-        On SIGTERM the step under way is finished, and a checkpoint written; an evaluation that was due then is made
-        when the run goes on, since whoever sends SIGTERM seldom waits for it.
+        On SIGTERM, or where the service cannot be used any more, a checkpoint of the steps that were learnt from is
+        written; what is drawn and was not learnt from yet is drawn again when the run goes on. An update that is under
+        way is finished first.
 
         Returns:
             Steps that are done: fewer than the recipe's after a SIGTERM.
@@ -142,25 +145,40 @@ class EditorTrainer:
             DivergedError: The gradient is no number any more; the last checkpoint is good.
             FailureBudgetError: Too much could not be judged.
             RewardClientError: Nothing can be judged; the same command goes on later.
+            FailedElsewhereError: That was another device's.
             CheckpointError: The disk is full.
         """
-        with self._terminated():
-            begin = self._resume()
-            if begin == 0 or (self._is_looked_at(begin) and self._lacks_evaluation(begin)):
-                self._evaluate(begin)
-            done = begin
-            for number in range(begin, self._recipe.steps):
-                self._step(number)
-                done = number + 1
-                stopping = self._on_any_device(self._stopping)
-                if stopping or done == self._recipe.steps or done % self._recipe.save_every == 0:
-                    self._drain()
-                    self._save(done)
-                if stopping:
-                    break
-                if self._is_looked_at(done):
-                    self._evaluate(done)
-            return done
+        with self._stopping.listening():
+            self._learnt = self._saved = self._resume()
+            try:
+                self._go_on()
+            except StoppedError:
+                self._leave()
+            except Exception:
+                if self._stopping.agreed:
+                    self._leave()
+                raise
+            return self._learnt
+
+    def _go_on(self) -> None:
+        begin = self._learnt
+        if begin == 0 or (self._is_looked_at(begin) and self._lacks_evaluation(begin)):
+            self._evaluate(begin)
+        for number in range(begin, self._recipe.steps):
+            self._step(number)
+            done = number + 1
+            if done == self._recipe.steps or done % self._recipe.save_every == 0:
+                self._drain()
+                self._save()
+            if self._is_looked_at(done):
+                self._drain()
+                self._evaluate(done)
+
+    def _leave(self) -> None:
+        """Keep what was learnt; what was only drawn comes again."""
+        self._pending.clear()
+        if self._learnt > self._saved:
+            self._save()
 
     def _is_looked_at(self, done: int) -> bool:
         return done == self._recipe.steps or done % self._recipe.evaluation.every == 0
@@ -178,8 +196,9 @@ class EditorTrainer:
         self._updates = int(state["updates"])
         return int(state["step"])
 
-    def _save(self, done: int) -> None:
-        self._checkpoints.save(done, {"identity": self._identity, "updates": self._updates})
+    def _save(self) -> None:
+        self._checkpoints.save(self._learnt, {"identity": self._identity, "updates": self._updates})
+        self._saved = self._learnt
 
     def _step(self, number: int) -> None:
         with self._drawing():
@@ -208,11 +227,11 @@ class EditorTrainer:
         sampling = recipe.sampling
         window = range(0)
         if sampling.sampler != "match":
-            window = window_of(
-                recipe.seed, number, steps=sampling.steps, window=sampling.window, within=sampling.window_within
-            )
+            within = sampling.window_within
+            window = window_of(recipe.seed, number, steps=sampling.drawing, window=sampling.window, within=within)
         pending = _Pending(number)
         for place, plan in enumerate(mine):
+            self._stopping.check()
             self._watcher.doing("sampling", place, len(mine))
             prompt = self._prompts[plan.prompt]
             condition = self._condition(prompt)
@@ -222,7 +241,7 @@ class EditorTrainer:
                 seeds = plan.seeds[first : first + sampling.batch]
                 with self._accelerator.autocast():
                     parts.append(self._drawn(condition.take([0] * len(seeds)), times, seeds, plan.seeds[0], window))
-            rollouts = joined(parts)
+            rollouts = joined(parts, condition.to("cpu"))
             pending.rollouts.append(rollouts)
             pending.under_way.append(self._scorer.submit(prompt, rollouts.pictures))
         pending.sampling_s = time.monotonic() - began
@@ -243,22 +262,20 @@ class EditorTrainer:
 
     def _condition(self, prompt: Prompt) -> Condition:
         """A prompt's encoding; kept, because a run comes back to its prompts."""
-        found = self._conditions.get(prompt.key)
-        if found is None:
-            found = self._policy.encode([prompt.source], [prompt.instruction])
-            if len(self._conditions) < _KEPT:
-                self._conditions[prompt.key] = found.to("cpu")
+        found = self._conditions.get(prompt.key, lambda: self._policy.encode([prompt.source], [prompt.instruction]))
         return found.to(self._accelerator.device)
 
     def _learn(self, pending: _Pending) -> None:
         recipe = self._recipe
         waiting = time.monotonic()
-        scored = self._scorer.collect(pending.under_way, partial(self._watcher.doing, "scoring"))
+        self._stopping.wait(pending.under_way, partial(self._watcher.doing, "scoring"))
+        scored = [one.result() for one in pending.under_way]
         waited = time.monotonic() - waiting
         rewards = [one.rewards for one in scored]
         everyone = self._everyones(rewards)
+        self._observe(pending.number, ~np.isnan(everyone), scored)
         found = advantages_of(
-            rewards, recipe.spread, recipe.rewards.failures, deviation_of(everyone), epsilon=recipe.spread_epsilon
+            rewards, recipe.spread, recipe.failures, deviation_of(everyone), epsilon=recipe.spread_epsilon
         )
         experiences = [
             Experience(rollouts, advantages, counts)
@@ -276,14 +293,31 @@ class EditorTrainer:
             if self._average is not None and self._updates % recipe.ema_every == 0:
                 self._average.step()
         updating = time.monotonic() - began
+        self._learnt = pending.number + 1
         self._watcher.step(
             pending.number,
             {
                 **_rewards(scored, everyone, experiences),
+                "updates": float(len(made)),
                 **_means(made),
                 **_seconds(scored, pending.sampling_s, waited, updating),
             },
         )
+
+    def _observe(self, number: int, measured: Any, scored: Sequence[Scored]) -> None:
+        """Count all devices' edits of a step, so that all of them go on, or none does."""
+        why = reason_of([one.result for one in scored])
+        try:
+            if not measured.any():
+                raise FailureBudgetError(
+                    f"not one of the {len(measured)} edits of step {number} was scored; look at the service, and run "
+                    f"the same command again. The last reason: {why}",
+                    code="failure_budget",
+                )
+            self._budget.observe_measured(measured.tolist(), why)
+        except FailureBudgetError:
+            self._stopping.agreed = True
+            raise
 
     def _everyones(self, rewards: Sequence[Any]) -> Any:
         local = torch.as_tensor(np.concatenate(rewards), device=self._accelerator.device)
@@ -297,37 +331,18 @@ class EditorTrainer:
             self._watcher.evaluated(done, found)
         self._accelerator.wait_for_everyone()
 
-    @contextmanager
-    def _terminated(self) -> Iterator[None]:
-        def stop(number: int, frame: object) -> None:
-            self._stopping = True
-
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
     def _lacks_evaluation(self, done: int) -> bool:
         """Whether the first device has logged none: others need not see its disk, and all have to go the same way."""
         first = self._accelerator.is_main_process
-        return self._on_any_device(first and not self._watcher.has_evaluated(done))
-
-    def _on_any_device(self, here: bool) -> bool:
-        flag = torch.tensor([int(here)], device=self._accelerator.device)
-        return bool(self._accelerator.gather(flag).max())
+        return self._stopping.any(first and not self._watcher.has_evaluated(done))
 
 
-_KEPT = 4_096
-"""Encodings that are kept at most."""
 _MATCHES = 2
 """Times at which each edit is learnt from, by sampler `match`."""
 
 
-def joined(parts: Sequence[Rollouts]) -> Rollouts:
-    """Rollouts of one prompt that were drawn in several batches, as one group."""
-    if len(parts) == 1:
-        return parts[0]
+def joined(parts: Sequence[Rollouts], condition: Condition) -> Rollouts:
+    """Rollouts of one prompt that were drawn in several batches, as one group; `condition` is what all start from."""
     first = parts[0]
     drawn = {
         number: type(one)(
@@ -336,7 +351,7 @@ def joined(parts: Sequence[Rollouts]) -> Rollouts:
         for number, one in first.drawn.items()
     }
     pictures = tuple(picture for part in parts for picture in part.pictures)
-    return Rollouts(first.condition.take([0] * len(pictures)), first.steps, drawn, pictures)
+    return Rollouts(condition, first.steps, drawn, pictures)
 
 
 def _rewards(scored: Sequence[Scored], everyone: Any, experiences: Sequence[Experience]) -> dict[str, float]:

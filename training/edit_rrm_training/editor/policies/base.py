@@ -39,6 +39,10 @@ class Condition:
         tensors = {name: value[chosen.to(value.device)] for name, value in self.tensors.items()}
         return type(self)(tensors, self.latent, tuple(self.pictures[place] for place in places))
 
+    def for_places(self, places: Sequence[int]) -> Self:
+        """Those at some places of a group's edits, which all start from the same where this has one row."""
+        return self.take([0] * len(places) if len(self) == 1 else places)
+
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
         moved = {name: value.to(device) for name, value in self.tensors.items()}
