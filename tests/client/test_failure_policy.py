@@ -134,3 +134,12 @@ def test_a_run_is_stopped_when_its_recent_edits_fail_too_often() -> None:
     with pytest.raises(FailureBudgetError, match=r"26\.0% of the last 100 edits.*timed_out: no") as caught:
         budget.observe(step(0, 1))
     assert caught.value.code == "failure_budget"
+
+
+def test_what_all_devices_measured_can_be_counted_without_their_results() -> None:
+    """So that every process of a run counts the same, and all of them stop, or none."""
+    budget = FailureBudget(FailurePolicy(max_failed=0.5, window=4))
+    budget.observe_measured([True, False, False, True])
+    assert budget.failed == 0.5
+    with pytest.raises(FailureBudgetError, match=r"75\.0% of the last 4 edits.*the judge sleeps"):
+        budget.observe_measured([False], "the judge sleeps")
