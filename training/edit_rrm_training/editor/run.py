@@ -15,12 +15,13 @@ from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.editor_card import EditorCard
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_checker, load_pipeline, make_trainable, policy_of, without_adapter
+from edit_rrm_training.editor.no_edit import NoEditPenalty
 from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import Counted, RunProgress, unheard
 from edit_rrm_training.editor.prompts import SHAPES, LoadedPrompts, check_prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.saved_editor import save_editor
-from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
@@ -118,7 +119,8 @@ def _train(
     prepared = prepare(accelerator, transformer, recipe)
     policy.use(prepared.module)
     average = MovingAverage(prepared.trained, recipe.ema)
-    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
+    no_edit = NoEditPenalty(policy.bucket, recipe.policy.fit)
+    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit)] if recipe.rewards.no_edit else []
     scorer = Scorer(
         judge,
         mode=recipe.rewards.mode,
