@@ -7,6 +7,8 @@ from typing import Final
 
 from PIL import Image
 
+from edit_rrm_training.judge.upright import upright_rgb
+
 _QUALITY: Final = 90
 _EXACT: Final = 128 * 128
 """Pixels up to which a copy is exact: lossy compression would blur what small pictures are judged by."""
@@ -19,6 +21,6 @@ def save_small(picture: Image.Image, path: Path, side: int) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    small = picture.convert("RGB")
+    small = upright_rgb(picture)
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     small.save(path, "WEBP", lossless=small.width * small.height <= _EXACT, quality=_QUALITY)

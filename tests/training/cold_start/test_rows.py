@@ -129,6 +129,12 @@ def test_images_are_upright_rgb_and_otherwise_untouched() -> None:
         assert upright(encoded(Image.new("RGB", (2, 2), "red"), kind)).startswith(b"\x89PNG")
 
 
+def test_sixteen_bits_of_grey_are_scaled() -> None:
+    deep = Image.new("I;16", (2, 2), 100 * 257)
+    with Image.open(io.BytesIO(upright(encoded(deep, "PNG")))) as image:
+        assert image.getpixel((0, 0)) == (100, 100, 100)
+
+
 def test_ids_depend_on_everything_that_is_judged() -> None:
     def ids(instruction: str, source: str, edited: str) -> tuple[str, str]:
         row = read_row("x", instruction, {"bytes": png(source)}, {"bytes": png(edited)})

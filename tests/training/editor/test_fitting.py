@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from edit_rrm_client.images import encode_image
+from edit_rrm_service.images import ImageLimits, decode_image
 from edit_rrm_training.editor.policies.fitting import Fit, fit_picture, fitted_size, size_of, unfit_picture
 
 Sides = st.integers(1, 3_000)
@@ -53,6 +56,22 @@ def test_transparency_is_laid_on_white_and_exif_turns_the_picture() -> None:
     turned.getexif()[0x0112] = 6
     assert size_of(turned) == (20, 10)
     assert fit_picture(turned, (32, 16), "pad").shape == (3, 32, 16)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "La", "RGBa", "PA", "I;16"]
+)
+def test_a_source_is_what_the_service_shows_the_judge(mode: str) -> None:
+    random = np.random.default_rng(0)
+    colours = Image.fromarray(random.integers(0, 256, (24, 16, 4), dtype=np.uint8))
+    if mode == "I;16":
+        picture = Image.fromarray(random.integers(0, 2**16, (24, 16), dtype=np.uint16))
+    else:
+        through = {"La": "LA", "PA": "LA", "LA": "LA", "RGBa": "RGBA", "RGBA": "RGBA"}.get(mode, "RGB")
+        picture = colours.convert(through).convert(mode)
+    assert picture.mode == mode
+    judged = decode_image(encode_image(picture), ImageLimits())
+    assert unfit_picture(fit_picture(picture, (24, 16), "resize"), (24, 16), "resize").tobytes() == judged.tobytes()
 
 
 def test_a_padded_picture_that_is_too_large_is_refused() -> None:

@@ -37,3 +37,10 @@ def test_sources_are_written_once_and_no_more_than_so_many(tmp_path: Path) -> No
     keep_pictures(tmp_path, 10, many, many)
     assert (tmp_path / "sources" / "000.webp").stat().st_mtime_ns == before
     assert len(list(tmp_path.rglob("*.webp"))) == 3 * MOST
+
+
+def test_sixteen_bits_of_grey_are_kept_as_the_judge_saw_them(tmp_path: Path) -> None:
+    edit = Image.new("RGB", (8, 8))
+    (names,) = keep_pictures(tmp_path, 0, [Image.new("I;16", (8, 8), 100 * 257)], [edit])
+    with Image.open(tmp_path / names["source"]) as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (100, 100, 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partialmethod
 from typing import Any
@@ -121,6 +122,27 @@ def test_what_cannot_be_encoded_is_said(make: Callable[..., EditPolicy]) -> None
         make().encode([picture(0), picture(0, 64, 64)], list(INSTRUCTIONS))
     with pytest.raises(PromptTooLongError, match="shorten it, or raise text_tokens"):
         make(text_tokens=16).encode([picture(0)], ["make the red star blue " * 30])
+
+
+@pytest.mark.parametrize("make", [flux, qwen])
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (301, 83)])
+def test_a_prompt_that_could_not_be_encoded_is_found_without_weights(
+    make: Callable[..., FluxKontextPolicy | QwenImageEditPolicy], width: int, height: int
+) -> None:
+    source, text = picture(0, width, height), "make <|im_start|> the red star blue, \n\n and 3 circles grün "
+    with pytest.raises(PromptTooLongError) as encoding:
+        make(text_tokens=1).encode([source], [text])
+    with pytest.raises(PromptTooLongError) as checking:
+        make(text_tokens=1).check(text, (height, width))
+    assert str(checking.value) == str(encoding.value)
+    found = re.search(r"(\d+) tokens", str(encoding.value))
+    assert found
+    tokens = int(found[1])
+    make(text_tokens=tokens).check(text, (height, width))
+    with pytest.raises(PromptTooLongError):
+        make(text_tokens=tokens - 1).check(text, (height, width))
+    with pytest.raises(ValueError, match="scale it down, or fit: resize"):
+        make(fit="pad", max_pixels=64 * 64).check("x", (height, width))
 
 
 @pytest.mark.parametrize("make", POLICIES)

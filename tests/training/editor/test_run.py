@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client import ConnectionFailedError, Group, GroupResult
 from edit_rrm_training.editor.edit import load_editor, make_edits
 from edit_rrm_training.editor.editor_card import EditorError
+from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import PromptsError
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor
@@ -157,8 +161,32 @@ def test_what_is_wrong_is_said_before_the_model_is_loaded(prompts: Path, service
     with pytest.raises(PromptsError, match=r"line 1: there is no gone\.png"):
         train_editor(recipe(nowhere, missing, service), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(OSError, match="no-model"):
-        train_editor(recipe(nowhere, prompts, service), tmp_path / "run")
+    screen = StringIO()
+    shown = RunProgress(2, Console(file=screen, force_terminal=True, width=120))
+    with shown, pytest.raises(OSError, match="no-model"):
+        train_editor(recipe(nowhere, prompts, service), tmp_path / "run", progress=shown)
+    assert "decoding sources" in screen.getvalue()
+
+
+def test_prompts_that_do_not_fit_the_model_are_named_before_its_weights_are_loaded(
+    model: Path, prompts: Path, service: str, tmp_path: Path
+) -> None:
+    light = tmp_path / "light"
+    shutil.copytree(model, light)
+    for folder in ("transformer", "text_encoder", "text_encoder_2"):
+        shutil.rmtree(light / folder)
+    made = recipe(light, prompts, service)
+    made = recipe(light, prompts, service, policy=made.policy.model_dump() | {"fit": "pad"})
+    long = "make the red star blue " * 9
+    lines = [(INSTRUCTIONS[0], "a.png"), (long, "a.png"), (INSTRUCTIONS[0], "b.png")]
+    path = prompts.parent / "unfit.jsonl"
+    path.write_text("".join(json.dumps({"instruction": text, "source": name}) + "\n" for text, name in lines))
+    with pytest.raises(PromptsError) as raised:
+        train_editor(made.model_copy(update={"prompts": str(path)}), tmp_path / "run")
+    assert f"{path}: line 2: the instruction {long[:60]!r}... has " in str(raised.value)
+    assert "line 3: a source of 57 x 91 has more than max_pixels=4096" in str(raised.value)
+    assert f"{prompts}: line 2: a source of 57 x 91" in str(raised.value)  # those of the evaluation
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_line(model: Path, prompts: Path, service: str, tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from edit_rrm_training.editor.policies.base import EditPolicy
 from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
 from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
@@ -17,10 +16,19 @@ from edit_rrm_training.editor.sampling import seed_of
 from edit_rrm_training.editor.shipped import editor_path
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_HEAVY = {
+    "flux-kontext": ("transformer", "text_encoder", "text_encoder_2"),
+    "qwen-image-edit": ("transformer", "text_encoder"),
+}
 
 
-def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
+def load_pipeline(recipe: PolicyRecipe, device: torch.device | str, *, without: Sequence[str] = ()) -> Any:
     """A diffusers pipeline, frozen.
+
+    Args:
+        recipe: Says which.
+        device: For its weights.
+        without: Components that are not loaded, and None in the pipeline.
 
     Raises:
         OSError: There is no such model.
@@ -30,7 +38,9 @@ def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
     kind = FluxKontextPipeline if recipe.kind == "flux-kontext" else QwenImageEditPlusPipeline
     model = str(editor_path(recipe.model))
     try:
-        pipeline = kind.from_pretrained(model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype])
+        pipeline = kind.from_pretrained(
+            model, revision=recipe.revision, dtype=_DTYPES[recipe.dtype], **dict.fromkeys(without)
+        )
     except (OSError, ValueError) as error:
         raise OSError(f"policy.model: {recipe.model} cannot be loaded as a {kind.__name__}: {error}") from error
     pipeline.to(device)
@@ -40,7 +50,16 @@ def load_pipeline(recipe: PolicyRecipe, device: torch.device | str) -> Any:
     return pipeline
 
 
-def policy_of(recipe: PolicyRecipe, pipeline: Any) -> EditPolicy:
+def load_checker(recipe: PolicyRecipe) -> FluxKontextPolicy | QwenImageEditPolicy:
+    """A policy that can only `check` prompts: of tokenizers and the VAE, which take seconds to load.
+
+    Raises:
+        OSError: There is no such model.
+    """
+    return policy_of(recipe, load_pipeline(recipe, "cpu", without=_HEAVY[recipe.kind]))
+
+
+def policy_of(recipe: PolicyRecipe, pipeline: Any) -> FluxKontextPolicy | QwenImageEditPolicy:
     """A pipeline as a policy."""
     settings: dict[str, Any] = {"max_pixels": recipe.max_pixels, "fit": recipe.fit}
     settings |= {} if recipe.guidance is None else {"guidance": recipe.guidance}

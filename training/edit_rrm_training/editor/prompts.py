@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from edit_rrm_client.images import encode_image
+from edit_rrm_training.editor.policies.base import Size
+from edit_rrm_training.editor.policies.fitting import size_of
+from edit_rrm_training.editor.progress import Counted, unheard
+from edit_rrm_training.editor.sources import SourceError, look_through, open_source
 
 SHAPES = "shapes:"
-_SHOWN = 3
+_SHOWN = 5
+"""Problems that a message has; the others are counted."""
 
 
 class PromptsError(ValueError):
@@ -57,23 +62,87 @@ class Prompts(Protocol):
         """One of them."""
 
 
-def load_prompts(where: str, limit: int | None = None) -> Prompts:
+class Asked(NamedTuple):
+    """What is known of a prompt without its picture."""
+
+    place: str
+    """Among the others, such as its line."""
+    instruction: str
+    size: Size
+    """Of the source."""
+
+
+class LoadedPrompts(Prompts, Protocol):
+    """Prompts that can be checked before any of them is made."""
+
+    @property
+    def where(self) -> str:
+        """A file, or `shapes:SPLIT`."""
+
+    def asked(self) -> Iterator[Asked]:
+        """What is asked for: all of it, or enough to know the rest by."""
+
+
+def load_prompts(where: str, limit: int | None = None, told: Counted = unheard) -> LoadedPrompts:
     """Find prompts.
 
     Args:
         where: A JSON-lines file of ``{"instruction": ..., "source": PATH}`` (paths relative to the file), or
             ``shapes:SPLIT``.
         limit: Take no more than the first so many.
+        told: Is told how many sources have been decoded, of how many.
 
     Raises:
-        PromptsError: There are none, or sources are missing; all of them are looked at before anything is trained.
+        PromptsError: There are none, or sources are missing, cannot be decoded or cannot be sent to the judge. All of
+            them are decoded, since one that cannot be would stop the run at the same step each time it is resumed.
     """
     if where.startswith(SHAPES):
         return ShapesPrompts(where.removeprefix(SHAPES), limit or _SHAPES_COUNT)
-    return FilePrompts.read(Path(where), limit)
+    return FilePrompts.read(Path(where), limit, told)
+
+
+def check_prompts(prompts: Sequence[LoadedPrompts], check: Callable[[str, Size], None]) -> None:
+    """Look whether a policy could draw edits of all prompts.
+
+    Args:
+        prompts: As they were loaded; some may be the same.
+        check: Raises a ValueError for an instruction and a source of a size that it could not: a policy's own.
+
+    Raises:
+        PromptsError: It could not; names the first of them, and counts the others.
+    """
+    faults: dict[tuple[str, Size], str | None] = {}
+    refused: dict[str, str] = {}
+    for some in prompts:
+        problems = []
+        for place, instruction, size in some.asked():
+            if (instruction, size) not in faults:
+                faults[instruction, size] = _fault(check, instruction, size)
+            fault = faults[instruction, size]
+            if fault is not None:
+                problems.append(f"{place}: {fault}")
+        if problems:
+            refused.setdefault(some.where, _told(some.where, problems))
+    if refused:
+        raise PromptsError("; ".join(refused.values()))
+
+
+def _fault(check: Callable[[str, Size], None], instruction: str, size: Size) -> str | None:
+    try:
+        check(instruction, size)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _told(where: object, problems: Sequence[str]) -> str:
+    more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return f"{where}: {'; '.join(problems[:_SHOWN])}{more}"
 
 
 _SHAPES_COUNT = 1_000_000
+_SHAPES_ASKED = 32
+"""Tasks that are looked at for all: their pictures are of one size, and their instructions of a few words."""
 
 
 class ShapesPrompts:
@@ -92,6 +161,17 @@ class ShapesPrompts:
             make_task(split, 0)
         except ValueError as error:
             raise PromptsError(str(error)) from None
+
+    @property
+    def where(self) -> str:
+        """The split."""
+        return f"{SHAPES}{self._split}"
+
+    def asked(self) -> Iterator[Asked]:
+        """The first tasks'."""
+        for index in range(min(self._count, _SHAPES_ASKED)):
+            prompt = self[index]
+            yield Asked(f"[{index}]", prompt.instruction, size_of(prompt.source))
 
     def __len__(self) -> int:
         """How many."""
@@ -115,10 +195,12 @@ class FilePrompts:
     path: Path
     entries: Sequence[tuple[int, str, Path]]
     """Line, instruction and source."""
+    sizes: Mapping[Path, Size]
+    """Of every source."""
 
     @classmethod
-    def read(cls, path: Path, limit: int | None = None) -> FilePrompts:
-        """Read a file, and look whether every source is there and a picture.
+    def read(cls, path: Path, limit: int | None = None, told: Counted = unheard) -> FilePrompts:
+        """Read a file, and decode every source once; `told` is told how many of them are done.
 
         Raises:
             PromptsError: The file or a line of it cannot be used.
@@ -128,20 +210,38 @@ class FilePrompts:
         except (OSError, UnicodeDecodeError) as error:
             raise PromptsError(f"the prompts {path} cannot be read: {error}") from None
         entries: list[tuple[int, str, Path]] = []
-        problems: list[str] = []
+        names: dict[Path, str] = {}
+        problems: dict[int, str] = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip() or (limit is not None and len(entries) >= limit):
                 continue
             try:
-                entries.append((number, *_entry(line, path.parent)))
+                instruction, name = _entry(line)
             except PromptsError as error:
-                problems.append(f"line {number}: {error}")
+                problems[number] = str(error)
+            else:
+                entries.append((number, instruction, path.parent / name))
+                names.setdefault(path.parent / name, name)
+        found = look_through(names, told)
+        problems |= {
+            number: str(found[source]) for number, _, source in entries if isinstance(found[source], SourceError)
+        }
         if problems:
-            more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-            raise PromptsError(f"{path}: {'; '.join(problems[:_SHOWN])}{more}")
+            raise PromptsError(_told(path, [f"line {number}: {problems[number]}" for number in sorted(problems)]))
         if not entries:
             raise PromptsError(f'{path} has no prompts; a line is {{"instruction": "...", "source": "picture.png"}}')
-        return cls(path, tuple(entries))
+        sizes = {source: size for source, size in found.items() if not isinstance(size, SourceError)}
+        return cls(path, tuple(entries), sizes)
+
+    @property
+    def where(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def asked(self) -> Iterator[Asked]:
+        """Every line's."""
+        for number, instruction, source in self.entries:
+            yield Asked(f"line {number}", instruction, self.sizes[source])
 
     def __len__(self) -> int:
         """How many."""
@@ -150,12 +250,10 @@ class FilePrompts:
     def __getitem__(self, index: int) -> Prompt:
         """One of them."""
         number, instruction, source = self.entries[index]
-        with Image.open(source) as image:
-            image.load()
-            return Prompt(instruction, image.copy(), f"{self.path.name}:{number}")
+        return Prompt(instruction, open_source(source), f"{self.path.name}:{number}")
 
 
-def _entry(line: str, folder: Path) -> tuple[str, Path]:
+def _entry(line: str) -> tuple[str, str]:
     try:
         fields = json.loads(line)
     except ValueError:
@@ -165,12 +263,4 @@ def _entry(line: str, folder: Path) -> tuple[str, Path]:
     instruction = fields["instruction"].strip()
     if not instruction:
         raise PromptsError("the instruction is empty")
-    source = folder / fields["source"]
-    try:
-        with Image.open(source) as image:
-            image.verify()
-    except FileNotFoundError:
-        raise PromptsError(f"there is no {fields['source']}") from None
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
-        raise PromptsError(f"{fields['source']} is no picture ({error})") from None
-    return instruction, source
+    return instruction, fields["source"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +14,14 @@ from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.editor_card import EditorCard
 from edit_rrm_training.editor.learner import Learner
-from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
+from edit_rrm_training.editor.load import load_checker, load_pipeline, make_trainable, policy_of, without_adapter
+from edit_rrm_training.editor.no_edit import NoEditPenalty
 from edit_rrm_training.editor.prepared import check_launch, prepare
-from edit_rrm_training.editor.progress import RunProgress
-from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
+from edit_rrm_training.editor.progress import Counted, RunProgress, unheard
+from edit_rrm_training.editor.prompts import SHAPES, LoadedPrompts, check_prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.saved_editor import save_editor
-from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
@@ -74,7 +76,12 @@ def train_editor(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
     ) as client:
         watcher = partial(RunWatcher, output, steps=recipe.steps, say=say, progress=progress)
-        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher)
+        # Every process decodes the sources; the first shows how far it is.
+        shown = None if os.environ.get("RANK", "0") != "0" else progress
+        told = unheard if shown is None else partial(shown.doing, "decoding sources")
+        return _train(
+            recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher, told=told
+        )
 
 
 def _train(
@@ -86,12 +93,14 @@ def _train(
     resume: bool,
     measure: Measure | None,
     watcher: Callable[[Accelerator], Watcher],
+    told: Counted,
 ) -> Finished:
     from accelerate import Accelerator
 
     identity = client.identity(timeout=_REACHED_S).identity
-    prompts = load_prompts(recipe.prompts)
-    evaluation = _evaluation(recipe)
+    prompts = load_prompts(recipe.prompts, told=told)
+    evaluation = _evaluation(recipe, told)
+    check_prompts([prompts, *filter(None, [evaluation])], load_checker(recipe.policy).check)
     measure = measure or _oracle(recipe)
     facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
     accelerator = Accelerator(
@@ -110,7 +119,8 @@ def _train(
     prepared = prepare(accelerator, transformer, recipe)
     policy.use(prepared.module)
     average = MovingAverage(prepared.trained, recipe.ema)
-    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
+    no_edit = NoEditPenalty(policy.bucket, recipe.policy.fit)
+    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit)] if recipe.rewards.no_edit else []
     scorer = Scorer(
         judge,
         mode=recipe.rewards.mode,
@@ -161,9 +171,9 @@ def _train(
     return Finished(done, output / "editor")
 
 
-def _evaluation(recipe: EditorRecipe) -> Prompts | None:
+def _evaluation(recipe: EditorRecipe, told: Counted) -> LoadedPrompts | None:
     evaluation = recipe.evaluation
-    return None if evaluation.prompts is None else load_prompts(evaluation.prompts, evaluation.count)
+    return None if evaluation.prompts is None else load_prompts(evaluation.prompts, evaluation.count, told)
 
 
 def _oracle(recipe: EditorRecipe) -> Measure | None:

@@ -105,20 +105,3 @@ class Scorer:
         for extra in self._extras:
             rewards += np.float32(extra.weight) * extras[extra.name]
         return Scored(result, extras, rewards, began, time.monotonic())
-
-
-def no_edit_penalty(prompt: Prompt, edits: Sequence[Image.Image], *, least: float = 2.0) -> npt.NDArray[np.float32]:
-    """-1 for an edit that is its source: the answer of an editor that has found out that nothing is never wrong.
-
-    Args:
-        prompt: Has the source.
-        edits: N pictures.
-        least: Mean absolute difference of pixels, 0 to 255, below which nothing was edited.
-    """
-    source = prompt.source.convert("RGB")
-    found = []
-    for edit in edits:
-        pixels = np.asarray(edit.convert("RGB"), np.float32)
-        same = np.asarray(source.resize(edit.size, Image.Resampling.LANCZOS), np.float32)
-        found.append(-1.0 if float(np.abs(pixels - same).mean()) < least else 0.0)
-    return np.array(found, np.float32)

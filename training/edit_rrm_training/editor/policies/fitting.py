@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from edit_rrm_training.editor.policies.base import Size
+from edit_rrm_training.judge.upright import upright_rgb
 
 Fit = Literal["resize", "pad"]
 """``resize`` to the nearest size that the model can draw; or ``pad`` by repeating the edges, so that no pixel moves."""
@@ -47,12 +48,8 @@ def fitted_size(size: Size, multiple: int, max_pixels: int, fit: Fit) -> Size:
 
 
 def fit_picture(image: Image.Image, size: Size, fit: Fit) -> torch.Tensor:
-    """A picture upright, in RGB and in a size, as (3, H, W) from -1 to 1. Transparency is laid on white."""
-    upright = ImageOps.exif_transpose(image)
-    if "A" in upright.getbands() or "transparency" in upright.info:
-        canvas = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(canvas, upright.convert("RGBA"))
-    upright = upright.convert("RGB")
+    """A picture as the judge sees it (upright, RGB, on white) in a size, as (3, H, W) from -1 to 1."""
+    upright = upright_rgb(image)
     height, width = size
     if fit == "resize" and upright.size != (width, height):
         upright = upright.resize((width, height), Image.Resampling.LANCZOS)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError
-from edit_rrm_training.editor.policies.fitting import Fit
+from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError, Size
+from edit_rrm_training.editor.policies.fitting import Fit, size_of
 from edit_rrm_training.editor.policies.pipeline import PipelinePolicy
 
 
@@ -41,8 +41,9 @@ class FluxKontextPolicy(PipelinePolicy):
     def encode(self, sources: Sequence[Image.Image], instructions: Sequence[str]) -> Condition:
         """Encode sources with the VAE, and instructions with CLIP and T5."""
         image = self._fitted(sources)
-        self._refuse_long(instructions)
         texts = list(instructions)
+        for text, source in zip(texts, sources, strict=True):
+            self._refuse_long(text, size_of(source))
         sequence, pooled, _ = self._pipeline.encode_prompt(
             prompt=texts, prompt_2=texts, max_sequence_length=self._text_tokens
         )
@@ -81,12 +82,11 @@ class FluxKontextPolicy(PipelinePolicy):
         pixels = vae.decode(unpacked / vae.config.scaling_factor + vae.config.shift_factor, return_dict=False)[0]
         return self._pictures(pixels, condition)
 
-    def _refuse_long(self, instructions: Sequence[str]) -> None:
-        """CLIP's pooled output is of the first tokens by design; T5 has to see all."""
-        for instruction in instructions:
-            length = len(self._pipeline.tokenizer_2(instruction).input_ids)
-            if length > self._text_tokens:
-                raise PromptTooLongError(
-                    f"the instruction {instruction[:60]!r}... has {length} tokens and T5 takes {self._text_tokens} "
-                    "here; shorten it, or raise text_tokens (FLUX.1-Kontext was trained with 512)"
-                )
+    def _refuse_long(self, instruction: str, size: Size) -> None:
+        """CLIP's pooled output is of the first tokens by design; T5 has to see all. It sees no source."""
+        length = len(self._pipeline.tokenizer_2(instruction).input_ids)
+        if length > self._text_tokens:
+            raise PromptTooLongError(
+                f"the instruction {instruction[:60]!r}... has {length} tokens and T5 takes {self._text_tokens} "
+                "here; shorten it, or raise text_tokens (FLUX.1-Kontext was trained with 512)"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from edit_rrm_training.editor.policies.base import Condition, Size, seeded_noise
 from edit_rrm_training.editor.policies.fitting import Fit, fit_picture, fitted_size, size_of, unfit_picture
 
 
-class PipelinePolicy:
+class PipelinePolicy(ABC):
     """A pipeline whose latents are packed in patches of 2 x 2, the source's beside the drawn ones."""
 
     def __init__(self, pipeline: Any, *, max_pixels: int, text_tokens: int, fit: Fit) -> None:
@@ -43,8 +44,25 @@ class PipelinePolicy:
 
     def bucket(self, source: Image.Image) -> Size:
         """Size that an edit of a source is drawn in."""
-        multiple = 2 * self._pipeline.vae_scale_factor
-        return fitted_size(size_of(source), multiple, self._max_pixels, self._fit)
+        return self._drawn_size(size_of(source))
+
+    def check(self, instruction: str, size: Size) -> None:
+        """Look whether an instruction and a source of a size could be encoded; needs no weights.
+
+        Raises:
+            PromptTooLongError: The instruction would be cut.
+            ValueError: The source does not fit.
+        """
+        self._drawn_size(size)
+        self._refuse_long(instruction, size)
+
+    @abstractmethod
+    def _refuse_long(self, instruction: str, size: Size) -> None:
+        """Refuse an instruction, of a source of a size, that the text encoder would cut.
+
+        Raises:
+            PromptTooLongError: It would be.
+        """
 
     def times(self, steps: int, condition: Condition) -> list[float]:
         """The scheduler's, shifted by the number of tokens."""
@@ -66,6 +84,9 @@ class PipelinePolicy:
         drawn = seeded_noise((channels, height, width), seeds)
         packed: torch.Tensor = self._pipeline._pack_latents(drawn, len(seeds), channels, height, width)
         return packed.to(condition.tensors["source"].device)
+
+    def _drawn_size(self, size: Size) -> Size:
+        return fitted_size(size, 2 * self._pipeline.vae_scale_factor, self._max_pixels, self._fit)
 
     def _fitted(self, sources: Sequence[Image.Image]) -> torch.Tensor:
         """Sources of one bucket as the VAE takes them, (N, 3, H, W) from -1 to 1.

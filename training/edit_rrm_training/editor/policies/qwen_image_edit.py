@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from PIL import Image
 
-from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError
+from edit_rrm_training.editor.policies.base import Condition, PromptTooLongError, Size
 from edit_rrm_training.editor.policies.fitting import Fit, fit_picture, fitted_size, size_of, unfit_picture
 from edit_rrm_training.editor.policies.pipeline import PipelinePolicy
 
 SEEN_PIXELS = 384 * 384
 """Area that the text encoder sees a source in, as the model was trained."""
+_PICTURE: Final = "Picture 1: <|vision_start|><|image_pad|><|vision_end|>"
+"""What the pipeline puts before an instruction."""
 
 
 class QwenImageEditPolicy(PipelinePolicy):
@@ -45,6 +47,7 @@ class QwenImageEditPolicy(PipelinePolicy):
         self._guidance = guidance
         self._negative = negative
         self._seen_pixels = seen_pixels
+        self._around: dict[Size, int] = {}
 
     @torch.no_grad()
     def encode(self, sources: Sequence[Image.Image], instructions: Sequence[str]) -> Condition:
@@ -104,18 +107,37 @@ class QwenImageEditPolicy(PipelinePolicy):
 
     def _read(self, source: Image.Image, text: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The text encoder's sequence of one edit, (text_tokens, C), and which of it is not padding."""
-        height, width = fitted_size(size_of(source), 32, self._seen_pixels, "resize")
-        seen = fit_picture(source, (height, width), "resize")
-        picture = unfit_picture(seen, (height, width), "resize")
+        size = self._seen_size(size_of(source))
+        picture = unfit_picture(fit_picture(source, size, "resize"), size, "resize")
         found, mask = self._pipeline.encode_prompt(prompt=[text], image=[picture])
         length = found.shape[1]
-        if length > self._text_tokens:
-            raise PromptTooLongError(
-                f"the instruction {text[:60]!r}... and its source have {length} tokens, and the text encoder takes "
-                f"{self._text_tokens} here; shorten it, or raise text_tokens"
-            )
+        self._refuse_tokens(text, length)
         sequence = found.new_zeros((self._text_tokens, found.shape[2]))
         sequence[:length] = found[0]
         valid = torch.zeros(self._text_tokens, dtype=torch.long, device=found.device)
         valid[:length] = 1 if mask is None else mask[0]
         return sequence, valid
+
+    def _seen_size(self, size: Size) -> Size:
+        return fitted_size(size, 32, self._seen_pixels, "resize")
+
+    def _refuse_long(self, instruction: str, size: Size) -> None:
+        """Special tokens part the instruction from what is around it, so that tokens can be counted apart."""
+        around = self._tokens_around(self._seen_size(size))
+        self._refuse_tokens(instruction, around + len(self._pipeline.tokenizer(instruction).input_ids))
+
+    def _tokens_around(self, seen: Size) -> int:
+        """Tokens of a source that is seen in a size, and of what else is not the instruction."""
+        if seen not in self._around:
+            text = self._pipeline.prompt_template_encode.format(_PICTURE)
+            picture = Image.new("RGB", seen[::-1])
+            tokens = self._pipeline.processor(text=[text], images=[picture]).input_ids[0]
+            self._around[seen] = len(tokens) - self._pipeline.prompt_template_encode_start_idx
+        return self._around[seen]
+
+    def _refuse_tokens(self, instruction: str, length: int) -> None:
+        if length > self._text_tokens:
+            raise PromptTooLongError(
+                f"the instruction {instruction[:60]!r}... and its source have {length} tokens, and the text encoder "
+                f"takes {self._text_tokens} here; shorten it, or raise text_tokens"
+            )
