@@ -74,7 +74,8 @@ def train_editor(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
     ) as client:
         watcher = partial(RunWatcher, output, steps=recipe.steps, say=say, progress=progress)
-        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher)
+        judge = through(client)
+        return _train(recipe, output, client, judge, resume=resume, measure=measure, watcher=watcher, say=say)
 
 
 def _train(
@@ -86,6 +87,7 @@ def _train(
     resume: bool,
     measure: Measure | None,
     watcher: Callable[[Accelerator], Watcher],
+    say: Callable[[str], None],
 ) -> Finished:
     from accelerate import Accelerator
 
@@ -140,6 +142,7 @@ def _train(
             trained=prepared.trained,
             optimisation=prepared.optimisation,
             average=average,
+            say=say,
         ),
         accelerator=accelerator,
         watcher=watcher(accelerator),
