@@ -18,6 +18,7 @@ from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.run_record import DEFAULTS, MAY_CHANGE, recorded
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
@@ -95,8 +96,7 @@ def _train(
     prompts = load_prompts(recipe.prompts)
     evaluation = _evaluation(recipe)
     measure = measure or _oracle(recipe)
-    facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
-    claim(output, {"stage": "editor", **facts}, resume=resume)
+    claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
         log_with=list(recipe.report_to) or None,
