@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,31 @@ def test_another_recipe_or_start_is_refused_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "checkpoint-50").is_dir()
 
 
+NESTED = {"stage": "sft", "seeing": {"steps": 9, "batch": {"rows": 4}}, "start": "abc"}
+
+
+def test_what_differs_within_is_named_by_its_path(tmp_path: Path) -> None:
+    claim(tmp_path, NESTED, resume=True)
+    (tmp_path / "checkpoints").mkdir()
+    other = {**NESTED, "seeing": {"steps": 8, "batch": {"rows": 2}}}
+    with pytest.raises(ValueError, match=r"\(seeing\.batch\.rows: 4 there, 2 here; seeing\.steps: 9 there, 8 here\)"):
+        claim(tmp_path, other, resume=True)
+    with pytest.raises(ValueError, match=r"\(seeing\.steps: 9 there, 8 here\)"):
+        claim(tmp_path, other, resume=True, may_change={"seeing.batch"})
+    claim(tmp_path, other, resume=True, may_change={"seeing"})
+    assert json.loads((tmp_path / RUN_FILE).read_text()) == other
+
+
+def test_what_an_old_record_lacks_is_the_default(tmp_path: Path) -> None:
+    claim(tmp_path, {**NESTED, "seeing": {"steps": 9}}, resume=True)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match=r"\(seeing\.batch: None there"):
+        claim(tmp_path, NESTED, resume=True)
+    with pytest.raises(ValueError, match=r"\(seeing\.batch\.rows: 3 there, 4 here\)"):
+        claim(tmp_path, NESTED, resume=True, defaults={"seeing": {"batch": {"rows": 3}}})
+    claim(tmp_path, NESTED, resume=True, defaults={"seeing": {"steps": 1, "batch": {"rows": 4}}, "more": None})
+
+
 def test_a_fresh_start_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
     """Or a fresh run that is killed would be gone on with from the old one's last checkpoint."""
     (begun(tmp_path) / "notes.txt").write_text("mine")
@@ -48,6 +75,19 @@ def test_a_fresh_start_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
 def test_a_folder_without_a_readable_record_is_taken_over(tmp_path: Path) -> None:
     (begun(tmp_path) / RUN_FILE).write_text('{"stage":')
     claim(tmp_path, FACTS, resume=True)
+    assert json.loads((tmp_path / RUN_FILE).read_text()) == FACTS
+
+
+def test_the_record_is_on_the_disk_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a loss of power cut short would say nothing of whose run it is."""
+    begun(tmp_path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        claim(tmp_path, {**FACTS, "steps": 200}, resume=True)
     assert json.loads((tmp_path / RUN_FILE).read_text()) == FACTS
 
 

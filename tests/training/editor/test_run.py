@@ -150,6 +150,14 @@ def test_the_same_command_goes_on_and_another_run_is_refused(
     with judging_service(lambda _: judgement(3.0)) as other:
         # Another process of the same judge is the same judge.
         train_editor(recipe(model, prompts, other, steps=2), tmp_path, say=lambda _: None)
+    # So is a run that keeps and judges less at a time; of a checkpoint that cannot be read people are told.
+    (tmp_path / "checkpoints" / "checkpoint-2" / "run_state.json").write_text('{"step":')
+    said.clear()
+    smaller = recipe(model, prompts, service, steps=2, keep=1, sampling={"steps": 3, "noise_level": 0.7, "batch": 1})
+    train_editor(smaller, tmp_path, say=said.append)
+    assert any("skipped the checkpoint" in line and "checkpoint-2" in line for line in said)
+    assert any(line.startswith("step 2 of 2") for line in said)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-2"]
 
 
 def test_what_is_wrong_is_said_before_the_model_is_loaded(prompts: Path, service: str, tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def test_one_that_was_killed_goes_on_as_if_it_had_not_been(how: str, uninterrupt
     assert codes == [1, -signal.SIGKILL], "who waits for a process that was killed is told so"
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["checkpoint-2"]
     shutil.copytree(out, elsewhere)
+    # A newer one that lost its end is skipped by all of them.
+    newer = shutil.copytree(out / "checkpoints" / "checkpoint-2", out / "checkpoints" / "checkpoint-3")
+    (newer / "run_state.json").write_text('{"step": 3, ')
     resumed = sharded(how, out)
     assert all(torch.equal(resumed.weights[name], uninterrupted.weights[name]) for name in TRAINED)
     # These notes are in no file: what was due at the checkpoint is evaluated again, and is the same.

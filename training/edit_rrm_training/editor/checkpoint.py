@@ -12,14 +12,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edit_rrm_training.durable import settle
 from edit_rrm_training.editor.average import MovingAverage
+from edit_rrm_training.editor.checkpoint_files import (
+    AVERAGE_FILE,
+    WEIGHTS_FILE,
+    checkpoint_path,
+    checkpoints_in,
+    first_line,
+    flaw_in,
+    read_state,
+    step_of,
+    unfinished_in,
+    write_state,
+)
 from edit_rrm_training.editor.optimisation import Optimisation
 from edit_rrm_training.editor.trained import Trained
 
-_STATE = "run_state.json"
-_WEIGHTS = "trained.safetensors"
-_AVERAGE = "average.safetensors"
-_PREFIX = "checkpoint-"
+_NONE = -1
+_NONE_READABLE = -2
 
 
 class CheckpointError(OSError):
@@ -42,18 +53,30 @@ class Checkpoints:
         trained: Trained,
         optimisation: Optimisation,
         average: MovingAverage,
+        say: Callable[[str], None] = print,
     ) -> None:
-        """Keep the last so many in a folder, which all processes see."""
+        """Keep the last so many in a folder, which all processes see.
+
+        Args:
+            accelerator: An `accelerate.Accelerator`.
+            folder: For all checkpoints of one run.
+            keep: How many.
+            trained: What is saved of the model.
+            optimisation: Whose state is saved with it.
+            average: Likewise.
+            say: Is told, on the first process, what is skipped or deleted when a run goes on.
+        """
         self._accelerator = accelerator
         self._folder = folder
         self._keep = keep
         self._trained = trained
         self._optimisation = optimisation
         self._average = average
+        self._say = say
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint; one that was killed or met a full disk while it was written is none."""
-        return max(self._whole(), key=_number, default=None)
+        return next((path for path in checkpoints_in(self._folder) if flaw_in(path) is None), None)
 
     def save(self, step: int, facts: dict[str, Any]) -> None:
         """Write a checkpoint.
@@ -63,9 +86,10 @@ class Checkpoints:
             facts: To be given back by `load`, as JSON has them.
 
         Raises:
-            CheckpointError: The disk is full, or the folder not to be written. What was there before is whole.
+            CheckpointError: The disk is full, or the folder not to be written. What was there before is whole, and
+                what was written of this one is deleted.
         """
-        unfinished = self._folder / f"{_PREFIX}{step}.partial"
+        unfinished = checkpoint_path(self._folder, step, unfinished=True)
         try:
             if self._accelerator.is_main_process:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -74,46 +98,82 @@ class Checkpoints:
             self._write(unfinished)
             self._accelerator.wait_for_everyone()
             if self._accelerator.is_main_process:
-                # Written last: a folder that has it is whole.
-                state = {"step": step, "averaged": self._average.steps, **facts}
-                (unfinished / _STATE).write_text(json.dumps(state), encoding="utf-8")
-                final = unfinished.with_suffix("")
+                write_state(unfinished, {"step": step, "averaged": self._average.steps, **facts})
+                final = checkpoint_path(self._folder, step)
+                # One that could not be read, or the run would not have come here again.
                 shutil.rmtree(final, ignore_errors=True)
-                unfinished.rename(final)
-                self._forget()
+                settle(unfinished, final)
+                self._forget(step)
         except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            gone = "" if unfinished.exists() else "what was written of it is deleted, and "
             last = self.newest()
             kept = "none was written before" if last is None else f"the last whole one is {last}"
             raise CheckpointError(
-                f"the checkpoint of step {step} could not be written ({str(error).splitlines()[0]}); {kept}. Make room "
+                f"the checkpoint of step {step} could not be written ({first_line(error)}); {gone}{kept}. Make room "
                 "and run the same command again"
             ) from error
         self._accelerator.wait_for_everyone()
 
     def load(self) -> dict[str, Any] | None:
-        """Go on from the newest whole checkpoint.
+        """Go on from the newest checkpoint that can be read. All processes have to take part.
+
+        The first one looks whether files are whole, and all go on from what it chooses. Those that cannot be read are
+        left where they are until the run has saved a newer one.
 
         Returns:
             What was saved with it, ``step`` among it; None where there is none.
 
         Raises:
-            CheckpointError: Processes do not see the same one.
+            CheckpointError: Processes do not see the same ones, or none of those that there are can be read.
             ValueError: It is of another model or adapter.
         """
-        newest = self.newest()
-        self._agreed(-1 if newest is None else _number(newest))
-        if newest is None:
+        found = checkpoints_in(self._folder)
+        self._agreed(step_of(found[0]) if found else _NONE)
+        main = self._accelerator.is_main_process
+        if main:
+            self._delete_unfinished()
+        step = self._firsts(self._choose(found) if main else _NONE)
+        if step == _NONE:
             return None
-        state: dict[str, Any] = json.loads((newest / _STATE).read_text(encoding="utf-8"))
-        self._read(newest / _WEIGHTS, self._trained.take)
-        self._read(newest / _AVERAGE, self._average.take)
+        if step == _NONE_READABLE:
+            raise CheckpointError(
+                f"no checkpoint in {self._folder} can be read ({', '.join(path.name for path in found)}), and nothing "
+                "is begun anew unless you say so: put back a copy of one, or delete the run and begin it again with "
+                "--fresh"
+            )
+        chosen = checkpoint_path(self._folder, step)
+        try:
+            state = read_state(chosen)
+            self._read(chosen / WEIGHTS_FILE, self._trained.take)
+            self._read(chosen / AVERAGE_FILE, self._average.take)
+            self._optimisation.load(chosen)
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise CheckpointError(
+                f"{chosen} looks whole and could not be read ({first_line(error)}): run the same command again, or "
+                "delete that folder, and the run goes on from the checkpoint before"
+            ) from error
         self._average.steps = state.pop("averaged")
-        self._optimisation.load(newest)
         return state
+
+    def _choose(self, found: list[Path]) -> int:
+        """The step of the newest that can be read, of some, newest first."""
+        for path in found:
+            flaw = flaw_in(path)
+            if flaw is None:
+                return step_of(path)
+            self._say(f"skipped the checkpoint {path}, which cannot be read ({flaw})")
+        return _NONE_READABLE if found else _NONE
+
+    def _delete_unfinished(self) -> None:
+        for path in unfinished_in(self._folder):
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                self._say(f"deleted {path}, which had not been written to its end")
 
     def _write(self, folder: Path) -> None:
         main = self._accelerator.is_main_process
-        for name, values in ((_WEIGHTS, self._trained.precise()), (_AVERAGE, self._average.values)):
+        for name, values in ((WEIGHTS_FILE, self._trained.precise()), (AVERAGE_FILE, self._average.values)):
             whole = self._trained.whole(values, keep=main)
             if main:
                 save_file(whole, folder / name)
@@ -136,14 +196,14 @@ class Checkpoints:
                 "put --out on a file system that all nodes share"
             )
 
-    def _whole(self) -> list[Path]:
-        found = self._folder.glob(f"{_PREFIX}*")
-        return [path for path in found if path.suffix != ".partial" and (path / _STATE).is_file()]
+    def _firsts(self, value: int) -> int:
+        """What the first process has said."""
+        said = self._accelerator.gather(torch.tensor([value], device=self._accelerator.device))
+        return int(said[0])
 
-    def _forget(self) -> None:
-        for path in sorted(self._whole(), key=_number)[: -self._keep]:
+    def _forget(self, step: int) -> None:
+        """Delete what is not among the last readable ones: newer ones than this step's could not be read."""
+        found = checkpoints_in(self._folder)
+        kept = [path for path in found if step_of(path) <= step and flaw_in(path) is None][: self._keep]
+        for path in set(found) - set(kept):
             shutil.rmtree(path)
-
-
-def _number(path: Path) -> int:
-    return int(path.name.removeprefix(_PREFIX))

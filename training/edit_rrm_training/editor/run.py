@@ -20,6 +20,7 @@ from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import Counted, RunProgress, unheard
 from edit_rrm_training.editor.prompts import SHAPES, LoadedPrompts, check_prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.run_record import DEFAULTS, MAY_CHANGE, recorded
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
@@ -79,8 +80,9 @@ def train_editor(
         # Every process decodes the sources; the first shows how far it is.
         shown = None if os.environ.get("RANK", "0") != "0" else progress
         told = unheard if shown is None else partial(shown.doing, "decoding sources")
+        judge = through(client)
         return _train(
-            recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher, told=told
+            recipe, output, client, judge, resume=resume, measure=measure, watcher=watcher, say=say, told=told
         )
 
 
@@ -93,6 +95,7 @@ def _train(
     resume: bool,
     measure: Measure | None,
     watcher: Callable[[Accelerator], Watcher],
+    say: Callable[[str], None],
     told: Counted,
 ) -> Finished:
     from accelerate import Accelerator
@@ -102,7 +105,6 @@ def _train(
     evaluation = _evaluation(recipe, told)
     check_prompts([prompts, *filter(None, [evaluation])], load_checker(recipe.policy).check)
     measure = measure or _oracle(recipe)
-    facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
         log_with=list(recipe.report_to) or None,
@@ -110,7 +112,7 @@ def _train(
         cpu=cpu_only(),
     )
     check_launch(accelerator, recipe)
-    claim(output, {"stage": "editor", **facts}, resume=resume)
+    claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
     accelerator.init_trackers("edit-rrm")
     pipeline = load_pipeline(recipe.policy, accelerator.device)
     make_trainable(recipe.policy, pipeline, recipe.seed)
@@ -149,6 +151,7 @@ def _train(
             trained=prepared.trained,
             optimisation=prepared.optimisation,
             average=average,
+            say=say,
         ),
         accelerator=accelerator,
         watcher=watcher(accelerator),
