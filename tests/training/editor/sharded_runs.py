@@ -96,7 +96,5 @@ def editor(how: str, recipe: dict[str, Any], out: Path) -> None:
     made = EditorRecipe.model_validate(recipe)
     precision = "bf16" if made.policy.dtype == "bfloat16" else "no"
     accelerator = Accelerator(cpu=True, mixed_precision=precision) if how == "alone" else fsdp(precision=precision)
-    # Adapters begin at random: all processes have to begin with the first one's.
-    torch.manual_seed(accelerator.process_index)
     train_editor(made, out, say=lambda _: None)
     assert accelerator.is_fsdp2 is (how == "fsdp"), "the run's own accelerator shares this one's state"

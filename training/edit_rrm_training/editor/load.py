@@ -49,8 +49,13 @@ def policy_of(recipe: PolicyRecipe, pipeline: Any) -> EditPolicy:
     return QwenImageEditPolicy(pipeline, **settings)
 
 
-def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
+def make_trainable(recipe: PolicyRecipe, pipeline: Any, *, seed: int = 0) -> list[nn.Parameter]:
     """Give the transformer its adapter, or thaw it, and have it compiled; what is trained is held in fp32.
+
+    Args:
+        recipe: Says which.
+        pipeline: Frozen.
+        seed: Of the weights that an adapter begins with.
 
     Raises:
         ValueError: The adapter's targets are no layers of the transformer.
@@ -61,7 +66,7 @@ def make_trainable(recipe: PolicyRecipe, pipeline: Any) -> list[nn.Parameter]:
     if recipe.lora is None:
         transformer.requires_grad_(True)
     else:
-        _add_adapter(transformer, recipe.lora)
+        _add_adapter(transformer, recipe.lora, seed)
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()
@@ -80,13 +85,16 @@ def without_adapter(transformer: Any) -> Iterator[None]:
         transformer.enable_adapters()
 
 
-def _add_adapter(transformer: Any, recipe: LoraRecipe) -> None:
+def _add_adapter(transformer: Any, recipe: LoraRecipe, seed: int) -> None:
     from peft import LoraConfig
 
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, init_lora_weights="gaussian", target_modules=list(recipe.targets)
     )
     try:
-        transformer.add_adapter(config)
+        # A run that is killed before its first checkpoint begins again with the same. They are drawn on the CPU.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            transformer.add_adapter(config)
     except ValueError as error:
         raise ValueError(f"policy.lora.targets: {str(error).splitlines()[0]}") from None

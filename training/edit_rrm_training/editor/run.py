@@ -104,7 +104,7 @@ def _train(
     check_launch(accelerator)
     accelerator.init_trackers("edit-rrm")
     pipeline = load_pipeline(recipe.policy, accelerator.device)
-    make_trainable(recipe.policy, pipeline)
+    make_trainable(recipe.policy, pipeline, seed=recipe.seed)
     policy = policy_of(recipe.policy, pipeline)
     transformer, kind = pipeline.transformer, type(pipeline.transformer)
     prepared = prepare(accelerator, transformer, recipe)
