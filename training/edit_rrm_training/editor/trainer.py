@@ -256,7 +256,7 @@ class EditorTrainer:
         scored = self._scorer.collect(pending.under_way, partial(self._watcher.doing, "scoring"))
         waited = time.monotonic() - waiting
         rewards = [one.rewards for one in scored]
-        everyone = self._everyones(rewards)
+        everyone = self._gathered(np.concatenate(rewards))
         found = advantages_of(
             rewards, recipe.spread, recipe.rewards.failures, deviation_of(everyone), epsilon=recipe.spread_epsilon
         )
@@ -279,15 +279,15 @@ class EditorTrainer:
         self._watcher.step(
             pending.number,
             {
-                **_rewards(scored, everyone, experiences),
+                **_rewards(everyone, self._gathered(_groups(scored, experiences)), list(scored[0].extras)),
                 **_means(made),
                 **_seconds(scored, pending.sampling_s, waited, updating),
             },
         )
 
-    def _everyones(self, rewards: Sequence[Any]) -> Any:
-        local = torch.as_tensor(np.concatenate(rewards), device=self._accelerator.device)
-        return self._accelerator.gather(local).cpu().numpy()
+    def _gathered(self, rows: Any) -> Any:
+        """Rows of all devices, which have as many each."""
+        return self._accelerator.gather(torch.as_tensor(rows, device=self._accelerator.device)).cpu().numpy()
 
     def _evaluate(self, done: int) -> None:
         if self._evaluator is None:
@@ -339,20 +339,29 @@ def joined(parts: Sequence[Rollouts]) -> Rollouts:
     return Rollouts(first.condition.take([0] * len(pictures)), first.steps, drawn, pictures)
 
 
-def _rewards(scored: Sequence[Scored], everyone: Any, experiences: Sequence[Experience]) -> dict[str, float]:
+def _groups(scored: Sequence[Scored], experiences: Sequence[Experience]) -> Any:
+    """A row for each group of this device: 1 if it teaches nothing, spread (NaN for none), means of other rewards."""
+    rows = [
+        [
+            float(not experience.teaches),
+            one.rewards[one.mask].std() if one.mask.sum() > 1 else np.nan,
+            *(extra.mean() for extra in one.extras.values()),
+        ]
+        for one, experience in zip(scored, experiences, strict=True)
+    ]
+    return np.array(rows, np.float32)
+
+
+def _rewards(everyone: Any, groups: Any, extras: Sequence[str]) -> dict[str, float]:
+    """What is logged of the rewards of all devices' edits and of the rows of their groups."""
     measured = everyone[~np.isnan(everyone)]
-    spreads = [one.rewards[one.mask].std() for one in scored if one.mask.sum() > 1]
-    values = {
-        "masked": 1.0 - len(measured) / len(everyone),
-        "dead_groups": float(np.mean([not one.teaches for one in experiences])),
-    }
+    dead, spreads, *means = groups.T
+    values = {"masked": 1.0 - len(measured) / len(everyone), "dead_groups": float(np.mean(dead > 0.0))}
     if len(measured):
         values["reward"] = float(measured.mean())
-    if spreads:
-        values["group_spread"] = float(np.mean(spreads))
-    for name in scored[0].extras:
-        values[f"reward_{name}"] = float(np.mean(np.concatenate([one.extras[name] for one in scored])))
-    return values
+    if not np.isnan(spreads).all():
+        values["group_spread"] = float(np.nanmean(spreads))
+    return values | {f"reward_{name}": float(mean.mean()) for name, mean in zip(extras, means, strict=True)}
 
 
 def _means(made: Sequence[Update]) -> dict[str, float]:
