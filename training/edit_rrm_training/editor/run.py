@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edit_rrm_client import FailureBudget, RewardClient
 from edit_rrm_training.editor.average import MovingAverage
@@ -20,13 +19,11 @@ from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.trackers import check_installed, start_trackers
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.run_folder import claim
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 _REACHED_S = 30.0
 
@@ -65,16 +62,20 @@ def train_editor(
     Raises:
         RewardClientError: The service is not there, or wants another key: before anything is loaded.
         PromptsError: The prompts cannot be used: likewise.
-        ValueError: `output` holds another run, or the model does not fit the recipe.
+        ValueError: A tracker is not installed or cannot be started, `output` holds another run: likewise; or the model
+            does not fit the recipe.
         OSError: The model is not there, or the output cannot be written.
         DivergedError: The gradient became no number; the last checkpoint is good.
     """
+    from accelerate.tracking import get_available_trackers
+
+    check_installed(recipe.report_to, [str(name) for name in get_available_trackers()])
     rewards = recipe.rewards
     with RewardClient(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
     ) as client:
         watcher = partial(RunWatcher, output, steps=recipe.steps, say=say, progress=progress)
-        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher)
+        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher, say=say)
 
 
 def _train(
@@ -85,7 +86,8 @@ def _train(
     *,
     resume: bool,
     measure: Measure | None,
-    watcher: Callable[[Accelerator], Watcher],
+    watcher: Callable[..., Watcher],
+    say: Callable[[str], None],
 ) -> Finished:
     from accelerate import Accelerator
 
@@ -102,7 +104,7 @@ def _train(
         cpu=cpu_only(),
     )
     check_launch(accelerator)
-    accelerator.init_trackers("edit-rrm")
+    trackers = start_trackers(accelerator, {**facts, "judge": identity}, output, say)
     pipeline = load_pipeline(recipe.policy, accelerator.device)
     make_trainable(recipe.policy, pipeline, seed=recipe.seed)
     policy = policy_of(recipe.policy, pipeline)
@@ -142,7 +144,7 @@ def _train(
             average=average,
         ),
         accelerator=accelerator,
-        watcher=watcher(accelerator),
+        watcher=watcher(accelerator, trackers=trackers),
         average=average,
         evaluation=evaluation,
         measure=measure,
@@ -155,6 +157,7 @@ def _train(
         weights = average.whole(keep=accelerator.is_main_process)
     finally:
         scorer.close()
+        trackers.end()
         accelerator.end_training()
     if accelerator.is_main_process:
         card = EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps)
