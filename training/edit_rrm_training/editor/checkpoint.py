@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.optimisation import Optimisation
 from edit_rrm_training.editor.trained import Trained
@@ -53,7 +54,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint; one that was killed or met a full disk while it was written is none."""
-        return max(self._whole(), key=_number, default=None)
+        return _newest(self._folder)
 
     def save(self, step: int, facts: dict[str, Any]) -> None:
         """Write a checkpoint.
@@ -136,13 +137,43 @@ class Checkpoints:
                 "put --out on a file system that all nodes share"
             )
 
-    def _whole(self) -> list[Path]:
-        found = self._folder.glob(f"{_PREFIX}*")
-        return [path for path in found if path.suffix != ".partial" and (path / _STATE).is_file()]
-
     def _forget(self) -> None:
-        for path in sorted(self._whole(), key=_number)[: -self._keep]:
+        for path in sorted(_whole(self._folder), key=_number)[: -self._keep]:
             shutil.rmtree(path)
+
+
+def begun_with(folder: Path) -> str | None:
+    """The identity of the judge of a run's newest checkpoint, without loading it; None where there is none."""
+    newest = _newest(folder)
+    return None if newest is None else str(json.loads((newest / _STATE).read_text(encoding="utf-8"))["identity"])
+
+
+def check_judge(began: str, judging: str, where: str = "") -> None:
+    """Refuse to go on with a run on the rewards of another judge than it began with.
+
+    Args:
+        began: Identity of the judge of the run's checkpoint.
+        judging: Of the one that would judge now.
+        where: Which one that is, for people.
+
+    Raises:
+        IdentityChangedError: They are not the same.
+    """
+    if began != judging:
+        raise IdentityChangedError(
+            f"{judging} is judging{where}, and the run began with {began}: their scores do not compare. Serve the old "
+            "judge, or begin a new run with --fresh",
+            code="identity_mismatch",
+        )
+
+
+def _newest(folder: Path) -> Path | None:
+    return max(_whole(folder), key=_number, default=None)
+
+
+def _whole(folder: Path) -> list[Path]:
+    found = folder.glob(f"{_PREFIX}*")
+    return [path for path in found if path.suffix != ".partial" and (path / _STATE).is_file()]
 
 
 def _number(path: Path) -> int:

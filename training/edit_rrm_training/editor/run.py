@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edit_rrm_client import FailureBudget, RewardClient
+from edit_rrm_client import AuthenticationError, FailureBudget, RewardClient
 from edit_rrm_training.editor.average import MovingAverage
-from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.checkpoint import Checkpoints, begun_with, check_judge
 from edit_rrm_training.editor.editor_card import EditorCard
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
 from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
-from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.recipe import EditorRecipe, RewardRecipe
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trackers import check_installed, start_trackers
@@ -60,7 +60,8 @@ def train_editor(
         progress: Shows how far the run is, where there is a terminal to show it on.
 
     Raises:
-        RewardClientError: The service is not there, or wants another key: before anything is loaded.
+        RewardClientError: The service is not there, wants another key, or judges by another judge than the run began
+            with: before anything is loaded.
         PromptsError: The prompts cannot be used: likewise.
         ValueError: A tracker is not installed or cannot be started, `output` holds another run: likewise; or the model
             does not fit the recipe.
@@ -91,12 +92,14 @@ def _train(
 ) -> Finished:
     from accelerate import Accelerator
 
-    identity = client.identity(timeout=_REACHED_S).identity
+    identity = _identity(client, recipe.rewards)
     prompts = load_prompts(recipe.prompts)
     evaluation = _evaluation(recipe)
     measure = measure or _oracle(recipe)
     facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
     claim(output, {"stage": "editor", **facts}, resume=resume)
+    if resume and (began := begun_with(output / "checkpoints")) is not None:
+        check_judge(began, identity, f" at {_told(recipe.rewards)}")
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
         log_with=list(recipe.report_to) or None,
@@ -163,6 +166,26 @@ def _train(
         card = EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps)
         save_editor(output / "editor", card, pipeline, weights, kind=kind)
     return Finished(done, output / "editor")
+
+
+def _identity(client: RewardClient, rewards: RewardRecipe) -> str:
+    """Who judges.
+
+    Raises:
+        RewardClientError: The service is not there, or wants another key.
+    """
+    try:
+        return client.identity(timeout=_REACHED_S).identity
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"{_told(rewards)} wants a key ({error}): set {rewards.api_key_env} to one that it accepts",
+            code=error.code,
+            status=error.status,
+        ) from None
+
+
+def _told(rewards: RewardRecipe) -> str:
+    return rewards.url if isinstance(rewards.url, str) else ", ".join(rewards.url)
 
 
 def _evaluation(recipe: EditorRecipe) -> Prompts | None:

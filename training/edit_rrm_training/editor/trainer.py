@@ -15,10 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
 from edit_rrm_training.editor.average import MovingAverage
-from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.checkpoint import Checkpoints, check_judge
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
 from edit_rrm_training.editor.learner import Experience, Learner, Update
 from edit_rrm_training.editor.matching import match_times, roll_out_matched
@@ -169,12 +168,7 @@ class EditorTrainer:
         state = self._checkpoints.load()
         if state is None:
             return 0
-        if state["identity"] != self._identity:
-            raise IdentityChangedError(
-                f"{self._identity} is judging, and the run began with {state['identity']}: their scores do not "
-                "compare. Serve the old judge, or begin a new run with --fresh",
-                code="identity_mismatch",
-            )
+        check_judge(state["identity"], self._identity)
         self._updates = int(state["updates"])
         return int(state["step"])
 
