@@ -19,6 +19,8 @@ def begun(folder: Path) -> Path:
     (folder / "checkpoints" / "checkpoint-50").mkdir(parents=True)
     (folder / "judge").mkdir()
     (folder / "curves.png").write_bytes(b"drawn")
+    (folder / "edit-rrm").mkdir()
+    (folder / "wandb-run-id").write_text("abc\n")
     return folder
 
 

@@ -209,9 +209,8 @@ def test_an_adapter_begins_with_the_runs_seed_alone() -> None:
         pipeline.transformer.requires_grad_(False)
         torch.manual_seed(drawn_before)
         before = torch.get_rng_state()
-        trained = make_trainable(
-            PolicyRecipe(kind="flux-kontext", model="tiny", lora=LoraRecipe(rank=2)), pipeline, seed
-        )
+        recipe = PolicyRecipe(kind="flux-kontext", model="tiny", lora=LoraRecipe(rank=2))
+        trained = make_trainable(recipe, pipeline, seed=seed)
         assert torch.equal(torch.get_rng_state(), before)
         return torch.nn.utils.parameters_to_vector(trained)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client import ConnectionFailedError, Group, GroupResult
@@ -101,7 +102,15 @@ def test_a_run_leaves_an_editor_and_what_people_look_at(
     assert len(evaluations) == 3
     assert all({"judge", "oracle"} <= set(one) for one in evaluations)
     assert any(line.startswith("step 2 of 2: reward 0.") for line in said)
-    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+    events = EventAccumulator(str(tmp_path / "run" / "edit-rrm"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/reward")] == [0, 1]
+    assert [event.step for event in events.Images("evaluation/pictures")] == [0, 1, 2]
+    (configuration,) = (tmp_path / "run" / "edit-rrm").rglob("hparams.yml")
+    told = configuration.read_text()
+    assert "policy.kind: flux-kontext" in told
+    assert "judge: " in told
+    assert "rewards.url" not in told, "a URL may have a password in it, and nothing comes of it"
     with Image.open(tmp_path / "run" / "pictures" / "step-000002.png") as sheet:
         assert sheet.width > sheet.height
     table = json.loads((tmp_path / "run" / "pictures" / "step-000002.json").read_text())

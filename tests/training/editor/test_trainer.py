@@ -364,8 +364,8 @@ def test_other_rewards_are_added_and_what_was_not_measured_stays_masked() -> Non
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
-    found = {}
+def test_two_processes_make_the_updates_of_one_and_log_what_it_logs(tmp_path: Path) -> None:
+    found, logged = {}, {}
     for count in (1, 2):
         out = tmp_path / str(count)
         out.mkdir()
@@ -378,6 +378,11 @@ def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
         }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr[-3_000:]
-        processes, found[count] = torch.load(out / "weights.pt")
+        processes, found[count], logged[count] = torch.load(out / "weights.pt")
         assert processes == count
     assert torch.allclose(found[1], found[2], atol=1e-6)
+    # The first process's groups are half of the step's, and what is logged is of all.
+    names = ("reward", "masked", "dead_groups", "group_spread", "reward_redness")
+    for one, two in zip(logged[1], logged[2], strict=True):
+        assert one["dead_groups"] == 0.25
+        assert [two[name] for name in names] == pytest.approx([one[name] for name in names], abs=1e-3)

@@ -20,7 +20,7 @@ from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.prepared import prepare
 from edit_rrm_training.editor.prompts import Prompt
 from edit_rrm_training.editor.recipe import EditorRecipe
-from edit_rrm_training.editor.scoring import Scorer
+from edit_rrm_training.editor.scoring import Scorer, Weighted
 from edit_rrm_training.editor.trainer import EditorTrainer, Evaluated
 from tests.client.steps import scored, unscored
 from tests.training.editor.toy_policy import ToyPolicy
@@ -121,6 +121,7 @@ def toy_run(
     identity: str = "blue",
     policy: ToyPolicy | None = None,
     accelerator: Accelerator | None = None,
+    extras: Sequence[Weighted] = (),
     **fields: Any,
 ) -> EditorTrainer:
     """Put a run together, as `edit-rrm train editor` does with a real policy."""
@@ -132,7 +133,7 @@ def toy_run(
         made,
         policy=policy,
         learner=Learner(policy, prepared.optimisation, accelerator, made.objective, micro_batch=made.micro_batch),
-        scorer=Scorer(judge),
+        scorer=Scorer(judge, extras=extras),
         prompts=PROMPTS,
         checkpoints=Checkpoints(
             accelerator,
@@ -157,11 +158,28 @@ def weights(run: EditorTrainer) -> torch.Tensor:
 
 
 def main(out: str) -> None:
-    """One run, once for each rank; the first writes down what it trained."""
-    run = toy_run(Path(out), BlueJudge(), Notes(), steps=4)
+    """One run, once for each rank; the first writes down what it trained, and what it was told of the steps."""
+    notes, redness = Notes(), Weighted("redness", 0.0, _redness)
+    run = toy_run(Path(out), _Bored(), notes, steps=4, extras=[redness])
     run.run()
     if run._accelerator.is_main_process:
-        torch.save((run._accelerator.num_processes, weights(run)), Path(out) / "weights.pt")
+        torch.save((run._accelerator.num_processes, weights(run), notes.steps), Path(out) / "weights.pt")
+
+
+class _Bored(BlueJudge):
+    """Finds all edits of one of the prompts equally good: their group is dead."""
+
+    def score_groups(
+        self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+    ) -> list[GroupResult]:
+        (group,) = groups
+        if (group.instruction, group.source) == (PROMPTS[0].instruction, PROMPTS[0].file):
+            return [GroupResult(tuple(scored(5.0) for _ in group.edited))]
+        return super().score_groups(groups, mode=mode, aggregation=aggregation)
+
+
+def _redness(prompt: Prompt, edits: Sequence[Image.Image]) -> Any:
+    return np.array([np.asarray(edit)[..., 0].mean() / 255.0 for edit in edits], np.float32)
 
 
 if __name__ == "__main__":

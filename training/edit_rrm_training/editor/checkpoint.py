@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.durable import settle
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint_files import (
@@ -76,7 +77,7 @@ class Checkpoints:
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint; one that was killed or met a full disk while it was written is none."""
-        return next((path for path in checkpoints_in(self._folder) if flaw_in(path) is None), None)
+        return _newest(self._folder)
 
     def save(self, step: int, facts: dict[str, Any]) -> None:
         """Write a checkpoint.
@@ -207,3 +208,32 @@ class Checkpoints:
         kept = [path for path in found if step_of(path) <= step and flaw_in(path) is None][: self._keep]
         for path in set(found) - set(kept):
             shutil.rmtree(path)
+
+
+def begun_with(folder: Path) -> str | None:
+    """The identity of the judge of a run's newest whole checkpoint, without loading it; None where there is none."""
+    newest = _newest(folder)
+    return None if newest is None else str(read_state(newest)["identity"])
+
+
+def check_judge(began: str, judging: str, where: str = "") -> None:
+    """Refuse to go on with a run on the rewards of another judge than it began with.
+
+    Args:
+        began: Identity of the judge of the run's checkpoint.
+        judging: Of the one that would judge now.
+        where: Which one that is, for people.
+
+    Raises:
+        IdentityChangedError: They are not the same.
+    """
+    if began != judging:
+        raise IdentityChangedError(
+            f"{judging} is judging{where}, and the run began with {began}: their scores do not compare. Serve the old "
+            "judge, or begin a new run with --fresh",
+            code="identity_mismatch",
+        )
+
+
+def _newest(folder: Path) -> Path | None:
+    return next((path for path in checkpoints_in(folder) if flaw_in(path) is None), None)

@@ -12,7 +12,6 @@ from torch import nn
 from edit_rrm_training.editor.policies.flux_kontext import FluxKontextPolicy
 from edit_rrm_training.editor.policies.qwen_image_edit import QwenImageEditPolicy
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
-from edit_rrm_training.editor.sampling import seed_of
 from edit_rrm_training.editor.shipped import editor_path
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -69,7 +68,7 @@ def policy_of(recipe: PolicyRecipe, pipeline: Any) -> FluxKontextPolicy | QwenIm
     return QwenImageEditPolicy(pipeline, **settings)
 
 
-def make_trainable(recipe: PolicyRecipe, pipeline: Any, seed: int = 0) -> list[nn.Parameter]:
+def make_trainable(recipe: PolicyRecipe, pipeline: Any, *, seed: int = 0) -> list[nn.Parameter]:
     """Give the transformer its adapter, or thaw it, and have it compiled; what is trained is held in fp32.
 
     Args:
@@ -86,9 +85,7 @@ def make_trainable(recipe: PolicyRecipe, pipeline: Any, seed: int = 0) -> list[n
     if recipe.lora is None:
         transformer.requires_grad_(True)
     else:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed_of(seed, 5))
-            _add_adapter(transformer, recipe.lora)
+        _add_adapter(transformer, recipe.lora, seed)
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.data = parameter.data.float()
@@ -107,13 +104,16 @@ def without_adapter(transformer: Any) -> Iterator[None]:
         transformer.enable_adapters()
 
 
-def _add_adapter(transformer: Any, recipe: LoraRecipe) -> None:
+def _add_adapter(transformer: Any, recipe: LoraRecipe, seed: int) -> None:
     from peft import LoraConfig
 
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, init_lora_weights="gaussian", target_modules=list(recipe.targets)
     )
     try:
-        transformer.add_adapter(config)
+        # A run that is killed before its first checkpoint begins again with the same. They are drawn on the CPU.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            transformer.add_adapter(config)
     except ValueError as error:
         raise ValueError(f"policy.lora.targets: {str(error).splitlines()[0]}") from None

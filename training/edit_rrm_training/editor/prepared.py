@@ -73,7 +73,7 @@ def prepare(accelerator: Any, module: nn.Module, recipe: EditorRecipe) -> Prepar
     )
     kind = _kind(accelerator)
     if kind == "FSDP":
-        # Each process keeps its shard of what it has itself, and an adapter begins at random.
+        # Each process keeps its shard of what it has itself: all begin with the first one's.
         broadcast([parameter.data for parameter in parameters])
         if accelerator.mixed_precision == "bf16":
             # accelerate's own policy rounds gradients to bf16 before it sums them up, and what blocks are called with,

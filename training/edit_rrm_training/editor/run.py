@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edit_rrm_client import RewardClient
+from edit_rrm_client import AuthenticationError, RewardClient
 from edit_rrm_training.editor.average import MovingAverage
-from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.checkpoint import Checkpoints, begun_with, check_judge
 from edit_rrm_training.editor.editor_card import EditorCard
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_checker, load_pipeline, make_trainable, policy_of, without_adapter
@@ -19,17 +18,15 @@ from edit_rrm_training.editor.no_edit import NoEditPenalty
 from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import Counted, RunProgress, unheard
 from edit_rrm_training.editor.prompts import SHAPES, LoadedPrompts, check_prompts, load_prompts
-from edit_rrm_training.editor.recipe import EditorRecipe
+from edit_rrm_training.editor.recipe import EditorRecipe, RewardRecipe
 from edit_rrm_training.editor.run_record import DEFAULTS, MAY_CHANGE, recorded
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted
+from edit_rrm_training.editor.trackers import check_installed, start_trackers
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
 from edit_rrm_training.judge.run_folder import claim
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 _REACHED_S = 30.0
 
@@ -66,12 +63,17 @@ def train_editor(
         progress: Shows how far the run is, where there is a terminal to show it on.
 
     Raises:
-        RewardClientError: The service is not there, or wants another key: before anything is loaded.
+        RewardClientError: The service is not there, wants another key, or judges by another judge than the run began
+            with: before anything is loaded.
         PromptsError: The prompts cannot be used: likewise.
-        ValueError: `output` holds another run, or the model does not fit the recipe.
+        ValueError: A tracker is not installed or cannot be started, `output` holds another run: likewise; or the model
+            does not fit the recipe.
         OSError: The model is not there, or the output cannot be written.
         DivergedError: The gradient became no number; the last checkpoint is good.
     """
+    from accelerate.tracking import get_available_trackers
+
+    check_installed(recipe.report_to, [str(name) for name in get_available_trackers()])
     rewards = recipe.rewards
     with RewardClient(
         rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
@@ -94,13 +96,13 @@ def _train(
     *,
     resume: bool,
     measure: Measure | None,
-    watcher: Callable[[Accelerator], Watcher],
+    watcher: Callable[..., Watcher],
     say: Callable[[str], None],
     told: Counted,
 ) -> Finished:
     from accelerate import Accelerator
 
-    identity = client.identity(timeout=_REACHED_S).identity
+    identity = _identity(client, recipe.rewards)
     prompts = load_prompts(recipe.prompts, told=told)
     evaluation = _evaluation(recipe, told)
     check_prompts([prompts, *filter(None, [evaluation])], load_checker(recipe.policy).check)
@@ -113,9 +115,11 @@ def _train(
     )
     check_launch(accelerator, recipe)
     claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
-    accelerator.init_trackers("edit-rrm")
+    if resume and (began := begun_with(output / "checkpoints")) is not None:
+        check_judge(began, identity, f" at {_told(recipe.rewards)}")
+    trackers = start_trackers(accelerator, {**recorded(recipe), "judge": identity}, output, say)
     pipeline = load_pipeline(recipe.policy, accelerator.device)
-    make_trainable(recipe.policy, pipeline, recipe.seed)
+    make_trainable(recipe.policy, pipeline, seed=recipe.seed)
     policy = policy_of(recipe.policy, pipeline)
     transformer, kind = pipeline.transformer, type(pipeline.transformer)
     prepared = prepare(accelerator, transformer, recipe)
@@ -154,7 +158,7 @@ def _train(
             say=say,
         ),
         accelerator=accelerator,
-        watcher=watcher(accelerator),
+        watcher=watcher(accelerator, trackers=trackers),
         average=average,
         evaluation=evaluation,
         measure=measure,
@@ -167,11 +171,32 @@ def _train(
         weights = average.whole(keep=accelerator.is_main_process)
     finally:
         scorer.close()
+        trackers.end()
         accelerator.end_training()
     if accelerator.is_main_process:
         card = EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps)
         save_editor(output / "editor", card, pipeline, weights, kind=kind)
     return Finished(done, output / "editor")
+
+
+def _identity(client: RewardClient, rewards: RewardRecipe) -> str:
+    """Who judges.
+
+    Raises:
+        RewardClientError: The service is not there, or wants another key.
+    """
+    try:
+        return client.identity(timeout=_REACHED_S).identity
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"{_told(rewards)} wants a key ({error}): set {rewards.api_key_env} to one that it accepts",
+            code=error.code,
+            status=error.status,
+        ) from None
+
+
+def _told(rewards: RewardRecipe) -> str:
+    return rewards.url if isinstance(rewards.url, str) else ", ".join(rewards.url)
 
 
 def _evaluation(recipe: EditorRecipe, told: Counted) -> LoadedPrompts | None:

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from edit_rrm_client import FailureBudget, FailureBudgetError, IdentityChangedError
+from edit_rrm_client import FailureBudget, FailureBudgetError
 from edit_rrm_client.failure_policy import reason_of
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
 from edit_rrm_training.editor.average import MovingAverage
-from edit_rrm_training.editor.checkpoint import Checkpoints
+from edit_rrm_training.editor.checkpoint import Checkpoints, check_judge
 from edit_rrm_training.editor.condition_cache import ConditionCache
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
 from edit_rrm_training.editor.learner import Experience, Learner, Update
@@ -187,12 +187,7 @@ class EditorTrainer:
         state = self._checkpoints.load()
         if state is None:
             return 0
-        if state["identity"] != self._identity:
-            raise IdentityChangedError(
-                f"{self._identity} is judging, and the run began with {state['identity']}: their scores do not "
-                "compare. Serve the old judge, or begin a new run with --fresh",
-                code="identity_mismatch",
-            )
+        check_judge(state["identity"], self._identity)
         self._updates = int(state["updates"])
         return int(state["step"])
 
@@ -272,7 +267,7 @@ class EditorTrainer:
         scored = [one.result() for one in pending.under_way]
         waited = time.monotonic() - waiting
         rewards = [one.rewards for one in scored]
-        everyone = self._everyones(rewards)
+        everyone = self._gathered(np.concatenate(rewards))
         self._observe(pending.number, ~np.isnan(everyone), scored)
         found = advantages_of(
             rewards, recipe.spread, recipe.failures, deviation_of(everyone), epsilon=recipe.spread_epsilon
@@ -297,7 +292,7 @@ class EditorTrainer:
         self._watcher.step(
             pending.number,
             {
-                **_rewards(scored, everyone, experiences),
+                **_rewards(everyone, self._gathered(_groups(scored, experiences)), list(scored[0].extras)),
                 "updates": float(len(made)),
                 **_means(made),
                 **_seconds(scored, pending.sampling_s, waited, updating),
@@ -319,9 +314,9 @@ class EditorTrainer:
             self._stopping.agreed = True
             raise
 
-    def _everyones(self, rewards: Sequence[Any]) -> Any:
-        local = torch.as_tensor(np.concatenate(rewards), device=self._accelerator.device)
-        return self._accelerator.gather(local).cpu().numpy()
+    def _gathered(self, rows: Any) -> Any:
+        """Rows of all devices, which have as many each."""
+        return self._accelerator.gather(torch.as_tensor(rows, device=self._accelerator.device)).cpu().numpy()
 
     def _evaluate(self, done: int) -> None:
         if self._evaluator is None:
@@ -354,20 +349,29 @@ def joined(parts: Sequence[Rollouts], condition: Condition) -> Rollouts:
     return Rollouts(condition, first.steps, drawn, pictures)
 
 
-def _rewards(scored: Sequence[Scored], everyone: Any, experiences: Sequence[Experience]) -> dict[str, float]:
+def _groups(scored: Sequence[Scored], experiences: Sequence[Experience]) -> Any:
+    """A row for each group of this device: 1 if it teaches nothing, spread (NaN for none), means of other rewards."""
+    rows = [
+        [
+            float(not experience.teaches),
+            one.rewards[one.mask].std() if one.mask.sum() > 1 else np.nan,
+            *(extra.mean() for extra in one.extras.values()),
+        ]
+        for one, experience in zip(scored, experiences, strict=True)
+    ]
+    return np.array(rows, np.float32)
+
+
+def _rewards(everyone: Any, groups: Any, extras: Sequence[str]) -> dict[str, float]:
+    """What is logged of the rewards of all devices' edits and of the rows of their groups."""
     measured = everyone[~np.isnan(everyone)]
-    spreads = [one.rewards[one.mask].std() for one in scored if one.mask.sum() > 1]
-    values = {
-        "masked": 1.0 - len(measured) / len(everyone),
-        "dead_groups": float(np.mean([not one.teaches for one in experiences])),
-    }
+    dead, spreads, *means = groups.T
+    values = {"masked": 1.0 - len(measured) / len(everyone), "dead_groups": float(np.mean(dead > 0.0))}
     if len(measured):
         values["reward"] = float(measured.mean())
-    if spreads:
-        values["group_spread"] = float(np.mean(spreads))
-    for name in scored[0].extras:
-        values[f"reward_{name}"] = float(np.mean(np.concatenate([one.extras[name] for one in scored])))
-    return values
+    if not np.isnan(spreads).all():
+        values["group_spread"] = float(np.nanmean(spreads))
+    return values | {f"reward_{name}": float(mean.mean()) for name, mean in zip(extras, means, strict=True)}
 
 
 def _means(made: Sequence[Update]) -> dict[str, float]:

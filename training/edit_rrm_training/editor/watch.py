@@ -13,33 +13,43 @@ from edit_rrm_training.editor.curves import CurvesError, figure_file, read_run
 from edit_rrm_training.editor.kept_pictures import keep_pictures, kept_edits
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.scoring import Scored
+from edit_rrm_training.editor.trackers import Scalar, Trackers
 from edit_rrm_training.editor.trainer import Evaluated
 
 CURVES_FILE: Final = "curves.png"
 _CELL = 168
 _TEXT = 190
 _MARGIN = 8
+_COLUMNS: Final = ("prompt", "instruction", "outcome", "reward", "principles", "reasoning")
 
 
 class RunWatcher:
-    """Writes ``log.jsonl``, ``curves.png``, ``pictures/`` and the accelerator's trackers, and says how it goes.
+    """Writes ``log.jsonl``, ``curves.png`` and ``pictures/``, tells the trackers, and says how it goes.
 
     On a terminal that is a bar, elsewhere a line a step.
     """
 
     def __init__(
-        self, folder: Path, accelerator: Any, *, steps: int, say: Any = print, progress: RunProgress | None = None
+        self,
+        folder: Path,
+        accelerator: Any,
+        *,
+        steps: int,
+        say: Any = print,
+        progress: RunProgress | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         """Write into a run's folder; only the first device's process does."""
         self._folder = folder
         self._accelerator = accelerator
+        self._trackers = trackers or Trackers()
         self._steps = steps
         self._say = say
         self._progress = progress
 
     def step(self, number: int, values: dict[str, float]) -> None:
         """Log a step."""
-        self._accelerator.log({f"train/{name}": value for name, value in values.items()}, step=number)
+        self._trackers.log({f"train/{name}": value for name, value in values.items()}, step=number)
         if not self._accelerator.is_main_process:
             return
         self._write({"step": number, **values})
@@ -60,11 +70,12 @@ class RunWatcher:
 
     def evaluated(self, number: int, found: Evaluated) -> None:
         """Log an evaluation, and draw it: source, before, after, and what the judge said; and the curves so far."""
-        self._accelerator.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
+        self._trackers.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
         folder = self._folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         kept = keep_pictures(folder, number, [prompt.source for prompt in found.prompts], found.edits)
-        sheet(kept_edits(folder, 0), found).save(folder / f"step-{number:06d}.png")
+        drawn = sheet(kept_edits(folder, 0), found)
+        drawn.save(folder / f"step-{number:06d}.png")
         rows = [
             {"prompt": prompt.name, "instruction": prompt.instruction, **files, **_said(one)}
             for prompt, files, one in zip(found.prompts, kept, found.scored, strict=True)
@@ -72,6 +83,8 @@ class RunWatcher:
         (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         # What is in the log is there as a whole: a run that is gone on with evaluates again what is not.
         self._write({"step": number, "evaluation": found.measures})
+        self._trackers.picture("evaluation/pictures", drawn, number)
+        self._trackers.table("evaluation/edits", _COLUMNS, _table(found), number)
         told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())
         self._say(f"evaluation after {number} steps: {told}")
         self._draw_curves()
@@ -132,6 +145,19 @@ def _said(one: Scored) -> dict[str, Any]:
         "verdicts": [verdict.model_dump(mode="json") for verdict in result.verdicts],
         "reasoning": result.reasoning,
     }
+
+
+def _table(found: Evaluated) -> list[list[Scalar]]:
+    """A row of `_COLUMNS` for each prompt."""
+    rows: list[list[Scalar]] = []
+    for prompt, scored in zip(found.prompts, found.scored, strict=True):
+        one = scored.result.results[0]
+        principles = "\n".join(
+            f"{'+' if verdict.passed else '-'} {verdict.principle.question} {verdict.rationale or ''}".rstrip()
+            for verdict in one.verdicts
+        )
+        rows.append([prompt.name, prompt.instruction, one.outcome.value, one.reward, principles, one.reasoning])
+    return rows
 
 
 def _verdicts(one: Scored) -> Sequence[str]:

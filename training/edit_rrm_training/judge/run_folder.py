@@ -17,7 +17,8 @@ RUN_FILE: Final = "run.json"
 MAY_CHANGE: Final = frozenset({"steps", "epochs", "save_every", "log_every", "report_to", "micro_batch", "compiled"})
 """Fields of a judge's recipe that a run may be gone on with under another value."""
 
-_PARTS = ("checkpoints", "seen", "judge", "editor", "pictures", "curves.png", "log.jsonl", RUN_FILE)
+_TRACKED = ("edit-rrm", "wandb-run-id")
+_PARTS = ("checkpoints", "seen", "judge", "editor", "pictures", "curves.png", "log.jsonl", RUN_FILE, *_TRACKED)
 """What a run writes into its folder."""
 
 _HEAD = 1 << 20
