@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise LoadedError
 
     monkeypatch.setattr(run, "load_pipeline", load)
+    # There is no model, so that its tokenizer cannot be asked.
+    monkeypatch.setattr(run, "load_checker", lambda policy: SimpleNamespace(check=lambda instruction, size: None))
     return models
 
 

@@ -103,6 +103,8 @@ def _train(
     from accelerate import Accelerator
 
     identity = _identity(client, recipe.rewards)
+    if resume and (began := begun_with(output / "checkpoints")) is not None:
+        check_judge(began, identity, f" at {_told(recipe.rewards)}")
     prompts = load_prompts(recipe.prompts, told=told)
     evaluation = _evaluation(recipe, told)
     check_prompts([prompts, *filter(None, [evaluation])], load_checker(recipe.policy).check)
@@ -115,8 +117,6 @@ def _train(
     )
     check_launch(accelerator, recipe)
     claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
-    if resume and (began := begun_with(output / "checkpoints")) is not None:
-        check_judge(began, identity, f" at {_told(recipe.rewards)}")
     trackers = start_trackers(accelerator, {**recorded(recipe), "judge": identity}, output, say)
     pipeline = load_pipeline(recipe.policy, accelerator.device)
     make_trainable(recipe.policy, pipeline, seed=recipe.seed)
