@@ -21,6 +21,13 @@ def train_editor_command(
     config: Annotated[Path, typer.Option(help="The run's YAML file; examples/editor/ has some.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, pictures and the finished editor (OUT/editor).")],
     url: Annotated[list[str] | None, typer.Option(help="The service; overrides the file's. May be repeated.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL",
+            help="The service of a further judge that the file names; overrides the file's. May be repeated.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the file's number of steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the file's seed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run in OUT instead of resuming it.")] = False,
@@ -35,6 +42,10 @@ def train_editor_command(
     FLUX.1-Kontext on 8 GPUs, with the judge elsewhere:
         accelerate launch --num_processes 8 "$(which edit-rrm)" train editor \\
             --config examples/editor/flux-kontext.yaml --url http://judge:8000 --out runs/kontext
+
+    \b
+    With another service as the judge that is never trained on:
+        edit-rrm train editor --config run.yaml --judge held_out_judge=http://other:8000 --out runs/kontext
     """
     from edit_rrm_client import RewardClientError
     from edit_rrm_training.editor.recipe import RecipeError, load_editor_recipe
@@ -47,8 +58,16 @@ def train_editor_command(
         recipe = load_editor_recipe(config, **overrides)
     except RecipeError as error:
         raise typer.BadParameter(str(error), param_hint="--config") from None
-    if url:
-        recipe = recipe.model_copy(update={"rewards": recipe.rewards.model_copy(update={"url": tuple(url)})})
+    services: dict[str, list[str]] = {"judge": url} if url else {}
+    for given in judge or ():
+        name, equals, at = given.partition("=")
+        if not (name and equals and at):
+            raise typer.BadParameter(f"{given} is not NAME=URL", param_hint="--judge")
+        services.setdefault(name, []).append(at)
+    try:
+        recipe = recipe.with_services(services)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint="--judge") from None
     from edit_rrm_training.editor.progress import RunProgress
     from edit_rrm_training.editor.run import train_editor
 

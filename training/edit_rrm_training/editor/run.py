@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edit_rrm_client import FailureBudget, RewardClient
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.editor_card import EditorCard
+from edit_rrm_training.editor.judge_recipe import JUDGE, NO_EDIT
+from edit_rrm_training.editor.judges import Judges
 from edit_rrm_training.editor.learner import Learner
 from edit_rrm_training.editor.load import load_pipeline, make_trainable, policy_of, without_adapter
 from edit_rrm_training.editor.prepared import check_launch, prepare
@@ -19,7 +20,7 @@ from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import SHAPES, Prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.saved_editor import save_editor
-from edit_rrm_training.editor.scoring import Judge, Scorer, Weighted, no_edit_penalty
+from edit_rrm_training.editor.scoring import Judge, Weighted, no_edit_penalty
 from edit_rrm_training.editor.trainer import EditorTrainer, Measure, Watcher
 from edit_rrm_training.editor.watch import RunWatcher
 from edit_rrm_training.judge.devices import cpu_only
@@ -27,8 +28,6 @@ from edit_rrm_training.judge.run_folder import claim
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-_REACHED_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -51,37 +50,35 @@ def train_editor(
     say: Callable[[str], None] = print,
     progress: RunProgress | None = None,
 ) -> Finished:
-    """Train an editing model on the rewards of a service.
+    """Train an editing model on the rewards of services.
 
     Args:
         recipe: What to do.
         output: Folder for checkpoints, the log, pictures and the finished editor (`output / "editor"`).
         resume: Go on from the newest checkpoint there; else delete that run.
         measure: A held-out measure of evaluation edits.
-        through: What stands between the run and the service's client, if anything: a cache, or a fault on purpose.
+        through: What stands between the run and the client of each judge that is trained on, if anything: a cache, or a
+            fault on purpose.
         say: Is told what people may want to know.
         progress: Shows how far the run is, where there is a terminal to show it on.
 
     Raises:
-        RewardClientError: The service is not there, or wants another key: before anything is loaded.
+        RewardClientError: A service is not there, or wants another key: before anything is loaded.
         PromptsError: The prompts cannot be used: likewise.
-        ValueError: `output` holds another run, or the model does not fit the recipe.
+        ValueError: A judge cannot do what it is for: likewise. Or `output` holds another run, or the model does not fit
+            the recipe.
         OSError: The model is not there, or the output cannot be written.
         DivergedError: The gradient became no number; the last checkpoint is good.
     """
-    rewards = recipe.rewards
-    with RewardClient(
-        rewards.url, api_key=rewards.api_key, timeout=rewards.timeout, expect_identity="first", priority="training"
-    ) as client:
+    with Judges(recipe, through) as judges:
         watcher = partial(RunWatcher, output, steps=recipe.steps, say=say, progress=progress)
-        return _train(recipe, output, client, through(client), resume=resume, measure=measure, watcher=watcher)
+        return _train(recipe, output, judges, resume=resume, measure=measure, watcher=watcher)
 
 
 def _train(
     recipe: EditorRecipe,
     output: Path,
-    client: RewardClient,
-    judge: Judge,
+    judges: Judges,
     *,
     resume: bool,
     measure: Measure | None,
@@ -89,12 +86,11 @@ def _train(
 ) -> Finished:
     from accelerate import Accelerator
 
-    identity = client.identity(timeout=_REACHED_S).identity
+    identities = judges.identities()
     prompts = load_prompts(recipe.prompts)
     evaluation = _evaluation(recipe)
     measure = measure or _oracle(recipe)
-    facts = recipe.model_dump(mode="json", exclude={"rewards": {"url", "api_key_env", "timeout", "in_flight"}})
-    claim(output, {"stage": "editor", **facts}, resume=resume)
+    claim(output, {"stage": "editor", **recipe.facts()}, resume=resume)
     accelerator = Accelerator(
         mixed_precision="bf16" if recipe.policy.dtype == "bfloat16" else "no",
         log_with=list(recipe.report_to) or None,
@@ -110,15 +106,8 @@ def _train(
     prepared = prepare(accelerator, transformer, recipe)
     policy.use(prepared.module)
     average = MovingAverage(prepared.trained, recipe.ema)
-    extras = [Weighted("no_edit", recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
-    scorer = Scorer(
-        judge,
-        mode=recipe.rewards.mode,
-        aggregation=recipe.rewards.aggregation,
-        extras=extras,
-        budget=FailureBudget(recipe.rewards.failures),
-        in_flight=recipe.rewards.in_flight,
-    )
+    extras = [Weighted(NO_EDIT, recipe.rewards.no_edit, no_edit_penalty)] if recipe.rewards.no_edit else []
+    scorer, held_out = judges.scorer(extras), judges.held_out()
     learner = Learner(
         policy,
         prepared.optimisation,
@@ -146,7 +135,8 @@ def _train(
         average=average,
         evaluation=evaluation,
         measure=measure,
-        identity=identity,
+        held_out=held_out,
+        identities=identities,
     )
     try:
         done = trainer.run()
@@ -154,10 +144,12 @@ def _train(
             return Finished(done, None)
         weights = average.whole(keep=accelerator.is_main_process)
     finally:
-        scorer.close()
+        for one in (scorer, *held_out.values()):
+            one.close()
         accelerator.end_training()
     if accelerator.is_main_process:
-        card = EditorCard(policy=recipe.policy, judge=identity, steps=recipe.steps)
+        others = {one.name: identities[one.name] for one in recipe.rewards.others}
+        card = EditorCard(policy=recipe.policy, judge=identities[JUDGE], others=others, steps=recipe.steps)
         save_editor(output / "editor", card, pipeline, weights, kind=kind)
     return Finished(done, output / "editor")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
+from edit_rrm_training.editor.judges import as_state, check_same
 from edit_rrm_training.editor.learner import Experience, Learner, Update
 from edit_rrm_training.editor.matching import match_times, roll_out_matched
 from edit_rrm_training.editor.plan import plan_step, window_of
@@ -27,7 +27,7 @@ from edit_rrm_training.editor.policies.base import Condition, EditPolicy
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import Rollouts, roll_out
-from edit_rrm_training.editor.scoring import Scored, Scorer
+from edit_rrm_training.editor.scoring import Scored, Scorer, reward_means
 from edit_rrm_training.editor.sde import trajectory
 
 __all__ = ["EditorTrainer", "Evaluated", "Measure", "Watcher", "joined"]
@@ -76,7 +76,8 @@ class EditorTrainer:
         average: MovingAverage | None = None,
         evaluation: Prompts | None = None,
         measure: Measure | None = None,
-        identity: str = "",
+        held_out: Mapping[str, Scorer] | None = None,
+        identities: Mapping[str, str] | None = None,
     ) -> None:
         """Put a run together.
 
@@ -92,7 +93,8 @@ class EditorTrainer:
             average: Of what is trained, evaluated and kept in its place.
             evaluation: Prompts to evaluate on.
             measure: Of evaluation edits, beside the judge's reward.
-            identity: The judge's; a checkpoint of another one's run is not gone on with.
+            held_out: Judges by name that are asked about evaluation edits, and never about what is trained on.
+            identities: Of all judges by name; a checkpoint of others' run is not gone on with.
 
         Raises:
             ValueError: Groups cannot be spread over the devices.
@@ -111,7 +113,7 @@ class EditorTrainer:
         self._accelerator = accelerator
         self._watcher = watcher
         self._average = average
-        self._identity = identity
+        self._identities = dict(identities or {})
         self._pending: deque[_Pending] = deque()
         self._conditions: dict[str, Condition] = {}
         self._updates = 0
@@ -127,6 +129,7 @@ class EditorTrainer:
                 accelerator=accelerator,
                 average=average,
                 measure=measure,
+                held_out=held_out,
             )
 
     def run(self) -> int:
@@ -169,17 +172,12 @@ class EditorTrainer:
         state = self._checkpoints.load()
         if state is None:
             return 0
-        if state["identity"] != self._identity:
-            raise IdentityChangedError(
-                f"{self._identity} is judging, and the run began with {state['identity']}: their scores do not "
-                "compare. Serve the old judge, or begin a new run with --fresh",
-                code="identity_mismatch",
-            )
+        check_same(state, self._identities)
         self._updates = int(state["updates"])
         return int(state["step"])
 
     def _save(self, done: int) -> None:
-        self._checkpoints.save(done, {"identity": self._identity, "updates": self._updates})
+        self._checkpoints.save(done, {**as_state(self._identities), "updates": self._updates})
 
     def _step(self, number: int) -> None:
         with self._drawing():
@@ -350,9 +348,7 @@ def _rewards(scored: Sequence[Scored], everyone: Any, experiences: Sequence[Expe
         values["reward"] = float(measured.mean())
     if spreads:
         values["group_spread"] = float(np.mean(spreads))
-    for name in scored[0].extras:
-        values[f"reward_{name}"] = float(np.mean(np.concatenate([one.extras[name] for one in scored])))
-    return values
+    return values | reward_means(scored)
 
 
 def _means(made: Sequence[Update]) -> dict[str, float]:
