@@ -77,7 +77,7 @@ def test_a_checkpoint_that_lost_something_is_skipped_by_name(
     state = resumed._checkpoints.load()
     assert state is not None
     assert state["step"] == 1
-    assert set(state) == {"step", "identity", "updates"}
+    assert set(state) == {"step", "identities", "updates"}
     told = capsys.readouterr().out
     assert f"skipped the checkpoint {checkpoint(run, 2)}, which cannot be read ({name}" in told
 

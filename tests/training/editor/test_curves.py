@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +20,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from typer.testing import CliRunner
 
+from edit_rrm.verdicts import Outcome
 from edit_rrm_client import GroupResult
 from edit_rrm_training.cli import plot_app
 from edit_rrm_training.editor import watch
@@ -37,7 +40,7 @@ from edit_rrm_training.editor.scoring import Scored
 from edit_rrm_training.editor.trainer import Evaluated
 from edit_rrm_training.editor.watch import RunWatcher
 from tests.cli.command import edit_rrm
-from tests.client.steps import scored
+from tests.client.steps import scored, unscored
 
 BLUE, VERMILLION = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
 FIGURE = "edit_rrm_training.editor.curves_figure"
@@ -227,6 +230,36 @@ def test_a_run_alone_has_its_seconds_over_time() -> None:
     assert share(image, waiting, (0.6, 0.75, 1.0, 1.0)) > 0.3
 
 
+def text_of(runs: list[Run]) -> str:
+    """What is written in the figure."""
+    return " ".join(re.findall(r"<!-- (.*?) -->", figure_file(runs, "svg").decode()))
+
+
+def test_a_held_out_judge_is_drawn_where_nothing_is_trained_on() -> None:
+    watched = run(measures=("held_out_judge",))
+    assert watched.evaluations[0].held_out == {"held_out_judge": 0.9}
+    assert share(opened([watched]), BLUE, HELD_OUT) > 2 * share(opened([run(measures=())]), BLUE, HELD_OUT)
+    told = text_of([watched])
+    assert "Held-out measures (never trained on)" in told
+    assert "held_out_judge" in told
+    assert "evaluation (judge)" in told
+
+
+def test_the_weighted_sum_is_drawn_beside_the_steps_and_its_parts_are_no_held_out_measures(tmp_path: Path) -> None:
+    rewards = {"reward": 2.5, "reward_judge": 0.5, "reward_second": 1.0}
+    entries = [evaluation(0, judge=0.5, held_out_judge=0.25) | {"rewards": rewards}, step(0, 2.5)]
+    found = read_run(log_of(tmp_path, entries))
+    (looked,) = found.evaluations
+    assert (looked.judge, looked.reward, looked.held_out) == (0.5, 2.5, {"held_out_judge": 0.25})
+    told = text_of([found])
+    assert "evaluation (judge)" not in told
+    lower = looked.model_copy(update={"rewards": rewards | {"reward": 1.5}})
+    assert figure_file([replace(found, evaluations=(lower,))], "svg") != figure_file([found], "svg")
+    # Where the sum was never measured, no part of it stands in its place.
+    assert Evaluation(step=0, evaluation={"judge": 0.5}, rewards={"reward_judge": 0.5}).reward is None
+    assert Evaluation(step=0, evaluation={"judge": 0.5}).reward == 0.5
+
+
 PARTIAL = [
     (Run("just begun", (), run().evaluations[:1]), True),
     (Run("a step", run().steps[:1], ()), False),
@@ -323,11 +356,12 @@ class Watched:
     def step(self, number: int) -> None:
         self.watcher.step(number, {name: value for name, value in step(number).items() if name != "step"})
 
-    def evaluated(self, number: int, colour: str = "white") -> None:
+    def evaluated(self, number: int, colour: str = "white", **more: Any) -> None:
         image = Image.new("RGB", (8, 8), colour)
         judged = Scored(GroupResult((scored(5.0),)), {}, np.array([0.5], dtype=np.float32), 0.0, 1.0)
+        judged = replace(judged, others=more.pop("others", {}))
         measures = {"judge": 0.5, "success": 0.25}
-        self.watcher.evaluated(number, Evaluated((Prompt("x", image, "x"),), (image,), (judged,), measures))
+        self.watcher.evaluated(number, Evaluated((Prompt("x", image, "x"),), (image,), (judged,), measures, **more))
 
 
 def test_a_run_draws_itself_at_every_evaluation(tmp_path: Path) -> None:
@@ -342,6 +376,30 @@ def test_a_run_draws_itself_at_every_evaluation(tmp_path: Path) -> None:
     with Image.open(watched.curves) as image:
         assert image.width == 1200
     assert not [line for line in watched.said if "curves" in line]
+
+
+def test_an_evaluation_has_what_every_judge_said(tmp_path: Path) -> None:
+    def logged() -> tuple[dict[str, Any], dict[str, Any]]:
+        entry = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+        (row,) = json.loads(next((tmp_path / "pictures").glob(f"step-{entry['step']:06d}.json")).read_text())
+        return entry, row
+
+    watched = Watched(tmp_path)
+    watched.evaluated(0)
+    entry, row = logged()
+    assert entry == {"step": 0, "evaluation": {"judge": 0.5, "success": 0.25}}
+    assert "judges" not in row
+    nothing = Scored(GroupResult((unscored(Outcome.TIMED_OUT),)), {}, np.array([np.nan], np.float32), 0.0, 1.0)
+    others = {"second": GroupResult((scored(8.0),))}
+    watched.evaluated(20, others=others, held_out={"witness": (nothing,)}, rewards={"reward": 1.3})
+    entry, row = logged()
+    assert entry["rewards"] == {"reward": 1.3}
+    assert row["reward"] == 0.5
+    assert {name: (said["outcome"], said["reward"]) for name, said in row["judges"].items()} == {
+        "second": ("scored", 0.8),
+        "witness": ("timed_out", None),
+    }
+    assert "reward 1.300" in watched.said[-1]
 
 
 def test_another_process_knows_what_was_evaluated_and_shows_the_first_edits_again(tmp_path: Path) -> None:

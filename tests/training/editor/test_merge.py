@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edit_rrm_training.editor.editor_card import EditorCard, EditorError, load_editor_card
+from edit_rrm_training.editor.editor_card import EditorCard, EditorError, load_editor_card, save_editor_card
 from edit_rrm_training.editor.load import load_pipeline, make_trainable
 from edit_rrm_training.editor.merge import merge_editors
 from edit_rrm_training.editor.recipe import LoraRecipe, PolicyRecipe
@@ -54,6 +55,18 @@ def test_it_lies_on_the_line_from_the_beginning_to_the_mean(
     assert load_editor_card(tmp_path / "out") == card
     assert (card.steps, card.judge) == (6, None)
     assert merge_editors(two[:1], tmp_path / "one").judge == "a"
+
+
+def test_judges_are_remembered_where_all_editors_share_all_of_them(two: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        shutil.copytree(two[0], tmp_path / name)
+        card = load_editor_card(two[0])
+        save_editor_card(card.model_copy(update={"others": {"second": "b" if name == "x" else "c"}}), tmp_path / name)
+    x, y = tmp_path / "x", tmp_path / "y"
+    same = merge_editors([x, x], tmp_path / "same")
+    assert (same.judge, same.others) == ("a", {"second": "b"})
+    other = merge_editors([x, y], tmp_path / "other")
+    assert (other.judge, other.others) == (None, {})
 
 
 def test_an_adapter_is_scaled_and_two_are_refused(model: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client import ConnectionFailedError, Group, GroupResult
 from edit_rrm_training.editor.edit import load_editor, make_edits
-from edit_rrm_training.editor.editor_card import EditorError
+from edit_rrm_training.editor.editor_card import EditorError, load_editor_card
 from edit_rrm_training.editor.progress import RunProgress
 from edit_rrm_training.editor.prompts import PromptsError
 from edit_rrm_training.editor.recipe import EditorRecipe
@@ -147,6 +147,41 @@ def test_rewards_are_made_as_the_recipe_says(model: Path, prompts: Path, service
     assert set(asked) == {Aggregation.PRODUCT}
 
 
+def test_a_run_with_several_judges_and_one_that_is_held_out(
+    model: Path, prompts: Path, service: str, tmp_path: Path
+) -> None:
+    rewards = {"url": service, "no_edit": 0.5, "others": [{"name": "probed", "weight": 0.5, "mode": "probe"}]}
+    looked = {"prompts": str(prompts), "count": 2, "every": 1, "steps": 3}
+    watched = looked | {"judge": {"mode": "probe", "aggregation": "min"}}
+    made = recipe(model, prompts, service, rewards=rewards, evaluation=watched, steps=1)
+    finished = train_editor(made, tmp_path, say=lambda _: None)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (step,) = [entry for entry in log if "reward" in entry]
+    parts = {name: step[f"reward_{name}"] for name in ("judge", "probed", "no_edit")}
+    assert step["reward"] == pytest.approx(parts["judge"] + 0.5 * parts["probed"] + 0.5 * parts["no_edit"], abs=1e-5)
+    for entry in [entry for entry in log if "evaluation" in entry]:
+        assert set(entry["evaluation"]) == {"judge", "held_out_judge"}
+        assert set(entry["rewards"]) == {"reward", "reward_judge", "reward_probed", "reward_no_edit"}
+    table = json.loads((tmp_path / "pictures" / "step-000001.json").read_text())
+    assert set(table[0]["judges"]) == {"probed", "held_out_judge"}
+    assert finished.editor is not None
+    card = load_editor_card(finished.editor)
+    assert set(card.others) == {"probed"}
+    # Gone on with by the same judges; asked otherwise, it is another run.
+    train_editor(recipe(model, prompts, service, rewards=rewards, evaluation=watched), tmp_path, say=lambda _: None)
+    with pytest.raises(ValueError, match=r"begun otherwise \(evaluation\.judge"):
+        train_editor(recipe(model, prompts, service, rewards=rewards, evaluation=looked), tmp_path)
+
+
+def test_a_held_out_judge_that_is_not_there_is_said_before_the_model_is_loaded(
+    prompts: Path, service: str, tmp_path: Path
+) -> None:
+    looked = {"prompts": str(prompts), "judge": {"url": "http://127.0.0.1:9"}}
+    with pytest.raises(ConnectionFailedError, match=r"held_out_judge: http://127\.0\.0\.1:9 did not answer"):
+        train_editor(recipe(tmp_path / "no-model", prompts, service, evaluation=looked), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_same_command_goes_on_and_another_run_is_refused(
     model: Path, prompts: Path, service: str, tmp_path: Path
 ) -> None:
@@ -210,11 +245,15 @@ def test_the_command_line(model: Path, prompts: Path, service: str, tmp_path: Pa
     import yaml
 
     config = tmp_path / "run.yaml"
-    config.write_text(yaml.safe_dump(recipe(model, prompts, "http://127.0.0.1:9").model_dump(mode="json")))
+    nowhere = "http://127.0.0.1:9"
+    looked = {"prompts": str(prompts), "count": 1, "steps": 2, "judge": {"url": nowhere, "mode": "probe"}}
+    config.write_text(yaml.safe_dump(recipe(model, prompts, nowhere, evaluation=looked).model_dump(mode="json")))
     out = tmp_path / "run"
-    done = edit_rrm("train", "editor", "--config", str(config), "--out", str(out), "--url", service, "--steps", "1")
+    services = ("--url", service, "--judge", f"held_out_judge={service}")
+    done = edit_rrm("train", "editor", "--config", str(config), "--out", str(out), *services, "--steps", "1")
     assert done.returncode == 0, done.stderr
     assert f"editor: {out / 'editor'}" in done.stdout
+    assert "held_out_judge 0.9" in done.stdout
     edited = tmp_path / "edited.png"
     arguments = ("--model", str(out / "editor"), "-s", str(prompts.parent / "a.png"), "-i", INSTRUCTIONS[0])
     done = edit_rrm("edit", *arguments, "-o", str(edited), "--count", "2", "--steps", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,9 +22,9 @@ from edit_rrm.verdicts import Aggregation, Mode, Outcome
 from edit_rrm_client import FailureBudgetError, Group, GroupResult, IdentityChangedError, RewardClientError
 from edit_rrm_training.editor.checkpoint import CheckpointError
 from edit_rrm_training.editor.policies.base import Condition
-from edit_rrm_training.editor.scoring import Scorer, Weighted
+from edit_rrm_training.editor.scoring import Asked, Scorer, Weighted
 from edit_rrm_training.judge.checkpoints import DivergedError
-from tests.client.steps import unscored
+from tests.client.steps import scored, unscored
 from tests.training.editor.toy_policy import ToyPolicy
 from tests.training.editor.toy_run import PROMPTS, BlueJudge, DiesAfter, Notes, toy_run, weights
 
@@ -143,6 +144,90 @@ def test_another_judge_than_the_runs_is_refused(tmp_path: Path) -> None:
     toy_run(tmp_path, BlueJudge(), Notes(), steps=3).run()
     with pytest.raises(IdentityChangedError, match="red is judging, and the run began with blue"):
         toy_run(tmp_path, BlueJudge(), Notes(), identity="red").run()
+
+
+def test_a_held_out_judge_is_asked_about_evaluations_and_never_about_what_is_trained_on(tmp_path: Path) -> None:
+    judge, witness, notes = BlueJudge(), BlueJudge(), Notes()
+    fields: dict[str, Any] = {"steps": 5, "evaluation": {"every": 5, "count": 2, "steps": 4}}
+    toy_run(tmp_path / "watched", judge, notes, held_out={"witness": Scorer(witness)}, **fields).run()
+    assert [number for number, _ in notes.evaluations] == [0, 5]
+    for _, found in notes.evaluations:
+        assert found.measures["witness"] == found.measures["judge"]
+        (said,) = found.held_out.values()
+        assert [one.result for one in said] == [one.result for one in found.scored]
+        assert found.rewards == {}
+    assert len(witness.asked) == 2 * 2
+    # The very edits that the judge saw then, and none of a group of training.
+    assert [group.edited for group in witness.asked] == [
+        group.edited for group in judge.asked if len(group.edited) == 1
+    ]
+    # Nothing of what is trained depends on it.
+    alone = Notes()
+    toy_run(tmp_path / "alone", BlueJudge(), alone, **fields).run()
+    assert [step["reward"] for step in alone.steps] == [step["reward"] for step in notes.steps]
+    assert alone.evaluations[-1][1].measures == {
+        name: value for name, value in notes.evaluations[-1][1].measures.items() if name != "witness"
+    }
+
+
+def test_a_held_out_judge_that_measured_nothing_has_no_mean(tmp_path: Path) -> None:
+    notes = Notes()
+    toy_run(tmp_path, BlueJudge(), notes, steps=1, held_out={"witness": Scorer(BlueJudge(failing=1.1))}).run()
+    assert all(set(found.measures) == {"judge", "blue"} for _, found in notes.evaluations)
+    assert not notes.evaluations[0][1].held_out["witness"][0].mask.any()
+
+
+class RedJudge(BlueJudge):
+    """The less blue, the better."""
+
+    def _judged(self, image: Any) -> Any:
+        found = super()._judged(image)
+        return found if found.score is None else scored(10.0 - found.score)
+
+
+def test_a_run_learns_the_weighted_sum_of_its_judges(tmp_path: Path) -> None:
+    """A second judge that wants the contrary, and weighs more, has its way."""
+    notes = Notes()
+    scorer = Scorer(BlueJudge(), others=[Asked("red", RedJudge(failing=0.1), weight=3.0)])
+    toy_run(tmp_path, BlueJudge(), notes, scorer=scorer, steps=40, save_every=40).run()
+    first, last = notes.steps[0], notes.steps[-1]
+    assert last["reward_red"] > first["reward_red"] + 0.1
+    assert last["reward_judge"] < first["reward_judge"] - 0.1
+    assert 0.0 < np.mean([step["masked"] for step in notes.steps]) < 0.3
+    for _, found in notes.evaluations:
+        assert set(found.rewards) <= {"reward", "reward_judge", "reward_red"}
+        assert "reward_red" not in found.measures
+    whole = [found for _, found in notes.evaluations if all(one.mask.all() for one in found.scored)]
+    assert whole
+    for found in whole:
+        parts = found.rewards
+        assert found.measures["judge"] == pytest.approx(parts["reward_judge"])
+        assert parts["reward"] == pytest.approx(parts["reward_judge"] + 3.0 * parts["reward_red"], abs=1e-5)
+
+
+def test_other_judges_than_the_runs_are_refused(tmp_path: Path) -> None:
+    both = {"second": "green", "witness": "grey"}
+    toy_run(tmp_path, BlueJudge(), Notes(), further=both, steps=3).run()
+    for name in both:
+        with pytest.raises(
+            IdentityChangedError, match=f"red is judging as {name}, and the run began with {both[name]}"
+        ):
+            toy_run(tmp_path, BlueJudge(), Notes(), further=both | {name: "red"}).run()
+    notes = Notes()
+    toy_run(tmp_path, BlueJudge(), notes, further=both).run()
+    assert [step["number"] for step in notes.steps] == [3, 4, 5]
+
+
+def test_a_checkpoint_of_a_run_that_knew_of_one_judge_is_gone_on_with(tmp_path: Path) -> None:
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=3).run()
+    state = tmp_path / "checkpoints" / "checkpoint-3" / "run_state.json"
+    remembered = json.loads(state.read_text())
+    state.write_text(json.dumps({"step": 3, "averaged": remembered["averaged"], "identity": "blue", "updates": 6}))
+    with pytest.raises(IdentityChangedError, match="red is judging, and the run began with blue"):
+        toy_run(tmp_path, BlueJudge(), Notes(), identity="red").run()
+    notes = Notes()
+    toy_run(tmp_path, BlueJudge(), notes).run()
+    assert [step["number"] for step in notes.steps] == [3, 4, 5]
 
 
 class Terminates(BlueJudge):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,9 @@ def toy_run(
     notes: Notes,
     *,
     identity: str = "blue",
+    scorer: Scorer | None = None,
+    held_out: Mapping[str, Scorer] | None = None,
+    further: Mapping[str, str] | None = None,
     policy: ToyPolicy | None = None,
     accelerator: Accelerator | None = None,
     extras: Sequence[Weighted] = (),
@@ -133,7 +136,7 @@ def toy_run(
         made,
         policy=policy,
         learner=Learner(policy, prepared.optimisation, accelerator, made.objective, micro_batch=made.micro_batch),
-        scorer=Scorer(judge, extras=extras),
+        scorer=scorer or Scorer(judge, extras=extras),
         prompts=PROMPTS,
         checkpoints=Checkpoints(
             accelerator,
@@ -148,7 +151,8 @@ def toy_run(
         average=average,
         evaluation=PROMPTS,
         measure=lambda prompt, index, edit: {"blue": float(np.asarray(edit)[..., 2].mean()) / 255.0},
-        identity=identity,
+        held_out=held_out,
+        identities={"judge": identity, **(further or {})},
     )
 
 

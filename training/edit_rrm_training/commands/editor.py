@@ -21,6 +21,13 @@ def train_editor_command(
     config: Annotated[Path, typer.Option(help="The run's YAML file; examples/editor/ has some.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, pictures and the finished editor (OUT/editor).")],
     url: Annotated[list[str] | None, typer.Option(help="The service; overrides the file's. May be repeated.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL",
+            help="The service of a further judge that the file names; overrides the file's. May be repeated.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the file's number of steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the file's seed.")] = None,
     settings: Annotated[
@@ -43,12 +50,16 @@ def train_editor_command(
     \b
     On 16 GPUs, which cannot share 48 groups for 2 updates evenly:
         --set groups=96
+
+    \b
+    With another service as the judge that is never trained on:
+        edit-rrm train editor --config run.yaml --judge held_out_judge=http://other:8000 --out runs/kontext
     """
     from edit_rrm_client import RewardClientError
     from edit_rrm_training.editor.recipe import RecipeError, load_editor_recipe, override_of
     from edit_rrm_training.judge.checkpoints import DivergedError
 
-    named: dict[str, Any] = {"steps": steps, "seed": seed, "rewards.url": url}
+    named: dict[str, Any] = {"steps": steps, "seed": seed}
     given = {name: value for name, value in named.items() if value is not None}
     try:
         overrides = dict(map(override_of, settings or []))
@@ -58,6 +69,16 @@ def train_editor_command(
         recipe = load_editor_recipe(config, **overrides | given)
     except RecipeError as error:
         raise typer.BadParameter(str(error), param_hint="--config") from None
+    services: dict[str, list[str]] = {"judge": url} if url else {}
+    for text in judge or ():
+        name, equals, at = text.partition("=")
+        if not (name and equals and at):
+            raise typer.BadParameter(f"{text} is not NAME=URL", param_hint="--judge")
+        services.setdefault(name, []).append(at)
+    try:
+        recipe = recipe.with_services(services)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint="--judge") from None
     from edit_rrm_training.editor.progress import RunProgress
     from edit_rrm_training.editor.run import train_editor
     from edit_rrm_training.editor.stopping import FailedElsewhereError

@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from edit_rrm_client import IdentityChangedError
 from edit_rrm_training.durable import settle
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint_files import (
@@ -210,29 +209,10 @@ class Checkpoints:
             shutil.rmtree(path)
 
 
-def begun_with(folder: Path) -> str | None:
-    """The identity of the judge of a run's newest whole checkpoint, without loading it; None where there is none."""
+def newest_state(folder: Path) -> dict[str, Any] | None:
+    """What the newest whole checkpoint remembers, without loading it; None where there is none."""
     newest = _newest(folder)
-    return None if newest is None else str(read_state(newest)["identity"])
-
-
-def check_judge(began: str, judging: str, where: str = "") -> None:
-    """Refuse to go on with a run on the rewards of another judge than it began with.
-
-    Args:
-        began: Identity of the judge of the run's checkpoint.
-        judging: Of the one that would judge now.
-        where: Which one that is, for people.
-
-    Raises:
-        IdentityChangedError: They are not the same.
-    """
-    if began != judging:
-        raise IdentityChangedError(
-            f"{judging} is judging{where}, and the run began with {began}: their scores do not compare. Serve the old "
-            "judge, or begin a new run with --fresh",
-            code="identity_mismatch",
-        )
+    return None if newest is None else read_state(newest)
 
 
 def _newest(folder: Path) -> Path | None:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edit_rrm_training.editor.judge_recipe import JUDGE
+
 LOG_FILE: Final = "log.jsonl"
 SUFFIXES: Final = (".png", ".svg")
 MOST_RUNS: Final = 7
@@ -49,16 +51,23 @@ class Evaluation(_Entry):
 
     evaluation: dict[str, float]
     """Means by name."""
+    rewards: dict[str, float] | None = None
+    """Where rewards are more than the judge's: the mean `reward` as steps have it, and of each part."""
 
     @property
     def judge(self) -> float | None:
         """The judge's mean reward; None where nothing was measured."""
-        return self.evaluation.get(_JUDGE)
+        return self.evaluation.get(JUDGE)
+
+    @property
+    def reward(self) -> float | None:
+        """The mean of what is trained on, which is the judge's where it is alone; None where nothing was measured."""
+        return self.judge if self.rewards is None else self.rewards.get("reward")
 
     @property
     def held_out(self) -> dict[str, float]:
         """The measures that the training does not optimise."""
-        return {name: value for name, value in self.evaluation.items() if name != _JUDGE}
+        return {name: value for name, value in self.evaluation.items() if name != JUDGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,6 @@ def figure_file(runs: Sequence[Run], kind: str = "png") -> bytes:
     return drawn(runs, kind)
 
 
-_JUDGE = "judge"
 _BEGINNING = re.compile(r'(?=\{"step":)')
 
 

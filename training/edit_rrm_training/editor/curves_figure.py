@@ -122,14 +122,15 @@ def _draw_rewards(panel: Axes, runs: Sequence[Run]) -> None:
         numbers, rewards = _numbers(run.steps), _values(step.reward for step in run.steps)
         panel.plot(numbers, rewards, color=colour, linewidth=0.7, alpha=0.35)
         panel.plot(numbers, smoothed(rewards), color=colour, linewidth=1.8)
-        judged = _values(one.judge for one in run.evaluations)
+        judged = _values(one.reward for one in run.evaluations)
         panel.plot(_numbers(run.evaluations), judged, color=colour, markevery=_every(judged), **_DOTS)
     handles = [
         _line(color=_GREY, linewidth=0.7, alpha=0.5),
         _line(color=_GREY, linewidth=1.8),
         _line(color=_GREY, **_DOTS),
     ]
-    _title(panel, "Reward (trained on)", handles, ["step", "smoothed", "evaluation (judge)"])
+    alone = all(one.rewards is None for run in runs for one in run.evaluations)
+    _title(panel, "Reward (trained on)", handles, ["step", "smoothed", "evaluation (judge)" if alone else "evaluation"])
 
 
 def _draw_held_out(panel: Axes, runs: Sequence[Run]) -> None:

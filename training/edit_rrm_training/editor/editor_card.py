@@ -23,6 +23,8 @@ class EditorCard(BaseModel):
     policy: PolicyRecipe
     judge: str | None = None
     """Identity of the judge that it was trained on; null for an editor before that."""
+    others: dict[str, str] = {}
+    """Identities of further judges, by name, whose rewards were added."""
     steps: int = 0
     """Of GRPO."""
 

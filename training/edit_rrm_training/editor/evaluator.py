@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from PIL import Image
 from edit_rrm_client import FailureBudgetError
 from edit_rrm_client.failure_policy import reason_of
 from edit_rrm_training.editor.average import MovingAverage
+from edit_rrm_training.editor.judge_recipe import JUDGE
 from edit_rrm_training.editor.policies.base import Condition, EditPolicy
 from edit_rrm_training.editor.progress import Counted, unheard
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import roll_out, seed_of
-from edit_rrm_training.editor.scoring import Scored, Scorer
+from edit_rrm_training.editor.scoring import Scored, Scorer, reward_means
 from edit_rrm_training.editor.sde import trajectory
 from edit_rrm_training.editor.stopping import Stopping
 
@@ -36,7 +38,11 @@ class Evaluated:
     edits: tuple[Image.Image, ...]
     scored: tuple[Scored, ...]
     measures: dict[str, float]
-    """Means by name; the judge's reward among them, of what was measured."""
+    """Means by name; the judge's reward among them, and those of held-out judges, of what each measured."""
+    held_out: dict[str, tuple[Scored, ...]] = field(default_factory=dict)
+    """What held-out judges said, by name."""
+    rewards: dict[str, float] = field(default_factory=dict)
+    """Where rewards are more than the judge's: the mean `reward` as training has it, and of each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class _Looked:
     edit: Image.Image
     scored: Scored
     measured: dict[str, float]
+    held_out: dict[str, Scored]
 
 
 class Evaluator:
@@ -64,6 +71,7 @@ class Evaluator:
         stopping: Stopping,
         average: MovingAverage | None = None,
         measure: Measure | None = None,
+        held_out: Mapping[str, Scorer] | None = None,
     ) -> None:
         """Evaluate by these.
 
@@ -77,6 +85,7 @@ class Evaluator:
             stopping: Says whether to go on.
             average: Evaluated in the place of what is trained.
             measure: Of edits, beside the judge's reward.
+            held_out: Judges by name that nothing is learnt from, which are asked, too.
         """
         self._recipe = recipe
         self._prompts = [prompts[index] for index in range(min(recipe.evaluation.count, len(prompts)))]
@@ -87,6 +96,7 @@ class Evaluator:
         self._stopping = stopping
         self._average = average
         self._measure = measure
+        self._held_out = dict(held_out or {})
 
     def evaluate(self, told: Counted = unheard) -> Evaluated | None:
         """Edit, have judged and measure. All processes have to take part.
@@ -111,24 +121,30 @@ class Evaluator:
             self._stopping.agreed = True
             raise FailureBudgetError(
                 f"not one of the {len(everyones)} edits of an evaluation was scored; look at the service, and run the "
-                f"same command again. The last reason: {reason_of([one.scored.result for one in everyones])}",
+                f"same command again. The last reason: {reason_of([one.scored.combined for one in everyones])}",
                 code="failure_budget",
             )
         if not self._accelerator.is_main_process:
             return None
         found = sorted(everyones, key=lambda one: one.number)
-        judged = [float(one.scored.result.rewards[0]) for one in found if one.scored.mask[0]]
-        measures: dict[str, float] = {"judge": float(np.mean(judged))} if judged else {}
+        scored = tuple(one.scored for one in found)
+        held_out = {name: tuple(one.held_out[name] for one in found) for name in self._held_out}
+        judged = {JUDGE: [one.result.rewards[0] for one in scored]}
+        judged |= {name: [one.rewards[0] for one in theirs] for name, theirs in held_out.items()}
+        measures = _known_means(judged)
         measures |= {name: float(np.mean([one.measured[name] for one in found])) for name in found[0].measured}
-        return Evaluated(
-            tuple(self._prompts), tuple(one.edit for one in found), tuple(one.scored for one in found), measures
-        )
+        rewards = reward_means(scored)
+        if rewards:
+            rewards = _known_means({"reward": [one.rewards[0] for one in scored]}) | rewards
+        edits = tuple(one.edit for one in found)
+        return Evaluated(tuple(self._prompts), edits, scored, measures, held_out, rewards)
 
     def _looked(self, told: Counted) -> list[_Looked]:
         """This process's share, every so many prompts one."""
         processes, first = self._accelerator.num_processes, self._accelerator.process_index
         edits: dict[int, Image.Image] = {}
         under_way: list[Future[Scored]] = []
+        held_out: dict[str, list[Future[Scored]]] = {name: [] for name in self._held_out}
         applied: AbstractContextManager[None] = nullcontext() if self._average is None else self._average.applied()
         with applied:
             for before in range(0, len(self._prompts), processes):
@@ -141,13 +157,20 @@ class Evaluator:
                     continue
                 edits[number] = self._edit(number)
                 under_way.append(self._scorer.submit(self._prompts[number], [edits[number]]))
-        self._stopping.wait(under_way)
+                for name, scorer in self._held_out.items():
+                    held_out[name].append(scorer.submit(self._prompts[number], [edits[number]]))
+        self._stopping.wait([*under_way, *chain(*held_out.values())])
         scored = [one.result() for one in under_way]
+        theirs = {name: [one.result() for one in asked] for name, asked in held_out.items()}
         return [
             _Looked(
-                number, edit, one, {} if self._measure is None else self._measure(self._prompts[number], number, edit)
+                number,
+                edit,
+                one,
+                {} if self._measure is None else self._measure(self._prompts[number], number, edit),
+                {name: found[place] for name, found in theirs.items()},
             )
-            for (number, edit), one in zip(edits.items(), scored, strict=True)
+            for place, ((number, edit), one) in enumerate(zip(edits.items(), scored, strict=True))
         ]
 
     @torch.no_grad()
@@ -161,5 +184,11 @@ class Evaluator:
 
 
 def _may_be_scored_later(one: Scored) -> bool:
-    error = one.result.results[0].error
+    error = one.combined.results[0].error
     return error is not None and error.retryable
+
+
+def _known_means(found: Mapping[str, Sequence[np.float32]]) -> dict[str, float]:
+    """Means by name of what was measured; no name where nothing was."""
+    known = {name: [float(value) for value in values if not np.isnan(value)] for name, values in found.items()}
+    return {name: float(np.mean(values)) for name, values in known.items() if values}

@@ -31,7 +31,7 @@ def merge_editors(editors: Sequence[str | Path], out: Path, *, scale: float = 1.
         scale: How far to go from where training began: 0 is there, 1 at the mean, and 1.5 half as far again.
 
     Returns:
-        The card that was written: the judge's identity where they share one, the steps of all together.
+        The card that was written: the judges' identities where they share all, the steps of all together.
 
     Raises:
         EditorError: A folder is no editor.
@@ -52,10 +52,9 @@ def merge_editors(editors: Sequence[str | Path], out: Path, *, scale: float = 1.
                 f"{folders[0]} and {folder} did not begin with the same model in the same way: {first.policy.model}, "
                 f"{card.policy.model}; merge editors of runs that differ in seed, data or rewards"
             )
-    judges = {card.judge for card in cards}
-    together = first.model_copy(
-        update={"steps": sum(card.steps for card in cards), "judge": judges.pop() if len(judges) == 1 else None}
-    )
+    shared = all((card.judge, card.others) == (first.judge, first.others) for card in cards)
+    judges: dict[str, Any] = {} if shared else {"judge": None, "others": {}}
+    together = first.model_copy(update={"steps": sum(card.steps for card in cards), **judges})
     if first.policy.lora is not None:
         _scale_adapter(folders, out, scale)
         save_editor_card(together, out)

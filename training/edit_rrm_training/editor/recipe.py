@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from edit_rrm.verdicts import Aggregation, Mode
 from edit_rrm_client.failure_policy import FailurePolicy
 from edit_rrm_training.editor.advantages import Spread
 from edit_rrm_training.editor.grpo import LossName, Objective
+from edit_rrm_training.editor.judge_recipe import (
+    JUDGE,
+    HeldOutJudge,
+    JudgeRecipe,
+    OtherReward,
+    Positive,
+    Strict,
+    Weight,
+)
 from edit_rrm_training.editor.policies.fitting import Fit
 from edit_rrm_training.editor.sde import SamplerName
 
-Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -24,11 +31,7 @@ class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the field, and what it may be."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LoraRecipe(_Strict):
+class LoraRecipe(Strict):
     """An adapter, of which alone is trained and saved."""
 
     rank: Count = 64
@@ -37,7 +40,7 @@ class LoraRecipe(_Strict):
     """Names of the layers that get one: the attention's."""
 
 
-class PolicyRecipe(_Strict):
+class PolicyRecipe(Strict):
     """The editing model."""
 
     kind: Literal["flux-kontext", "qwen-image-edit"]
@@ -59,7 +62,7 @@ class PolicyRecipe(_Strict):
     """Compile the transformer's blocks (torch.compile), which makes the first step late and all others faster."""
 
 
-class SamplingRecipe(_Strict):
+class SamplingRecipe(Strict):
     """How rollouts are drawn."""
 
     sampler: SamplerName = "sde"
@@ -92,18 +95,13 @@ class SamplingRecipe(_Strict):
         return self.steps - 1 if self.sampler == "cps" else self.steps
 
 
-class RewardRecipe(_Strict):
-    """Where rewards come from."""
+class RewardRecipe(JudgeRecipe):
+    """Where rewards come from: a weighted sum, measured where all of it is."""
 
-    url: str | tuple[str, ...]
-    """Of the service, or its replicas."""
-    api_key_env: str = "EDIT_RRM_API_KEY"
-    """Environment variable that holds the key, where the service wants one."""
-    mode: Mode = Mode.THINK
-    aggregation: Aggregation | None = None
-    """How verdicts become a reward; null takes the service's own way for the mode."""
-    timeout: Positive = 900.0
-    """Seconds that a group may take with all its tries: a service that is away for less only slows the run."""
+    weight: Weight = 1.0
+    """Of this judge."""
+    others: tuple[OtherReward, ...] = ()
+    """Further judges."""
     no_edit: float = Field(default=0.0, ge=0.0)
     """Weight of a penalty of -1 for edits that are their sources."""
     min_valid: Annotated[int, Field(ge=2)] = 2
@@ -114,21 +112,10 @@ class RewardRecipe(_Strict):
     staleness: Literal[0, 1] = 0
     """1: groups are judged while the next step's are drawn and learnt from one step late."""
     in_flight: Count = 8
-    """Groups that the service has at a time."""
-
-    @model_validator(mode="after")
-    def _there_is_a_score(self) -> Self:
-        if self.mode is Mode.PROBE and self.aggregation is Aggregation.MODEL:
-            raise ValueError("mode probe writes no score: choose another aggregation than model, or mode think")
-        return self
-
-    @property
-    def api_key(self) -> str | None:
-        """The key, if there is one."""
-        return os.environ.get(self.api_key_env) or None
+    """Groups that each judge has at a time."""
 
 
-class EvaluationRecipe(_Strict):
+class EvaluationRecipe(Strict):
     """What is looked at on the way: edits without noise, by the averaged weights."""
 
     prompts: str | None = None
@@ -138,9 +125,17 @@ class EvaluationRecipe(_Strict):
     """Steps."""
     steps: Count = 28
     """Of a trajectory."""
+    judge: HeldOutJudge | None = None
+    """Never trained on: shows whether rewards rise because edits are better. Null asks none."""
+
+    @model_validator(mode="after")
+    def _there_is_something_to_judge(self) -> Self:
+        if self.judge is not None and self.prompts is None:
+            raise ValueError("judge has nothing to judge: name evaluation.prompts, or leave it out")
+        return self
 
 
-class EditorRecipe(_Strict):
+class EditorRecipe(Strict):
     """Everything that decides what a run does, apart from where it writes."""
 
     policy: PolicyRecipe
@@ -221,6 +216,10 @@ class EditorRecipe(_Strict):
             raise ValueError("a KL needs the frozen model: train an adapter (policy.lora), or set kl: 0")
         if self.rewards.min_valid > self.group_size:
             raise ValueError("rewards.min_valid is more than group_size: every group would be dropped")
+        names = [one.name for one in self._further]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"several judges are called {twice[0]}: give each a name of its own")
         return self
 
     @property
@@ -233,6 +232,36 @@ class EditorRecipe(_Strict):
     def objective(self) -> Objective:
         """What is minimised."""
         return Objective(loss=self.loss, clip=self.clip, kl=self.kl, max_advantage=self.max_advantage, guard=self.guard)
+
+    @property
+    def judges(self) -> dict[str, JudgeRecipe]:
+        """All judges by name: the one of `rewards`, those whose rewards are added, and the one that is held out."""
+        return {JUDGE: self.rewards} | {one.name: one.beside(self.rewards) for one in self._further}
+
+    @property
+    def _further(self) -> tuple[OtherReward | HeldOutJudge, ...]:
+        held_out = self.evaluation.judge
+        return (*self.rewards.others, *(() if held_out is None else (held_out,)))
+
+    def with_services(self, urls: Mapping[str, Sequence[str]]) -> EditorRecipe:
+        """The recipe with judges elsewhere.
+
+        Args:
+            urls: Of services, or their replicas, by the names of judges.
+
+        Raises:
+            RecipeError: There is no judge of that name.
+        """
+        unknown = [name for name in urls if name not in self.judges]
+        if unknown:
+            raise RecipeError(f"there is no judge {unknown[0]}: the file names {', '.join(self.judges)}")
+        at = {name: {"url": tuple(given)} for name, given in urls.items()}
+        others = tuple(one.model_copy(update=at.get(one.name)) for one in self.rewards.others)
+        rewards = self.rewards.model_copy(update={"others": others, **at.get(JUDGE, {})})
+        judge = self.evaluation.judge
+        held_out = None if judge is None else judge.model_copy(update=at.get(judge.name))
+        evaluation = self.evaluation.model_copy(update={"judge": held_out})
+        return self.model_copy(update={"rewards": rewards, "evaluation": evaluation})
 
 
 def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:

@@ -37,7 +37,11 @@ judge, but none of its updates, as far as the model's arithmetic allows.
 Not ``evaluation.prompts``: small pictures of the sources are written once, and the curve would be of two sets.
 """
 
-_UNRECORDED: Final = {"rewards": {"url", "api_key_env", "timeout", "in_flight"}}
+_WHERE: Final[dict[str, Any]] = {"url": True, "api_key_env": True, "timeout": True}
+_UNRECORDED: Final[dict[str, Any]] = {
+    "rewards": {**_WHERE, "in_flight": True, "others": {"__all__": _WHERE}},
+    "evaluation": {"judge": _WHERE},
+}
 """Of a process more than of a run; a URL may hold a password."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,9 +18,10 @@ from edit_rrm_client import FailureBudget, FailureBudgetError
 from edit_rrm_client.failure_policy import reason_of
 from edit_rrm_training.editor.advantages import advantages_of, deviation_of
 from edit_rrm_training.editor.average import MovingAverage
-from edit_rrm_training.editor.checkpoint import Checkpoints, check_judge
+from edit_rrm_training.editor.checkpoint import Checkpoints
 from edit_rrm_training.editor.condition_cache import ConditionCache
 from edit_rrm_training.editor.evaluator import Evaluated, Evaluator, Measure
+from edit_rrm_training.editor.judges import as_state, check_same
 from edit_rrm_training.editor.learner import Experience, Learner, Update
 from edit_rrm_training.editor.matching import match_times, roll_out_matched
 from edit_rrm_training.editor.plan import plan_step, window_of
@@ -29,8 +30,9 @@ from edit_rrm_training.editor.prepared import check_groups
 from edit_rrm_training.editor.prompts import Prompt, Prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.sampling import Rollouts, roll_out
-from edit_rrm_training.editor.scoring import Scored, Scorer
+from edit_rrm_training.editor.scoring import Scored, Scorer, parts_of
 from edit_rrm_training.editor.sde import trajectory
+from edit_rrm_training.editor.step_values import group_rows, reward_values, second_values, update_values
 from edit_rrm_training.editor.stopping import StoppedError, Stopping
 
 __all__ = ["EditorTrainer", "Evaluated", "Measure", "Watcher", "joined"]
@@ -79,7 +81,8 @@ class EditorTrainer:
         average: MovingAverage | None = None,
         evaluation: Prompts | None = None,
         measure: Measure | None = None,
-        identity: str = "",
+        held_out: Mapping[str, Scorer] | None = None,
+        identities: Mapping[str, str] | None = None,
     ) -> None:
         """Put a run together.
 
@@ -95,7 +98,8 @@ class EditorTrainer:
             average: Of what is trained, evaluated and kept in its place.
             evaluation: Prompts to evaluate on.
             measure: Of evaluation edits, beside the judge's reward.
-            identity: The judge's; a checkpoint of another one's run is not gone on with.
+            held_out: Judges by name that are asked about evaluation edits, and never about what is trained on.
+            identities: Of all judges by name; a checkpoint of others' run is not gone on with.
 
         Raises:
             ValueError: Groups cannot be spread over the devices.
@@ -110,7 +114,7 @@ class EditorTrainer:
         self._accelerator = accelerator
         self._watcher = watcher
         self._average = average
-        self._identity = identity
+        self._identities = dict(identities or {})
         self._pending: deque[_Pending] = deque()
         self._conditions = ConditionCache(int(recipe.condition_cache_gb * 1e9))
         self._budget = FailureBudget(recipe.failures)
@@ -129,6 +133,7 @@ class EditorTrainer:
                 stopping=self._stopping,
                 average=average,
                 measure=measure,
+                held_out=held_out,
             )
 
     def run(self) -> int:
@@ -187,12 +192,12 @@ class EditorTrainer:
         state = self._checkpoints.load()
         if state is None:
             return 0
-        check_judge(state["identity"], self._identity)
+        check_same(state, self._identities)
         self._updates = int(state["updates"])
         return int(state["step"])
 
     def _save(self) -> None:
-        self._checkpoints.save(self._learnt, {"identity": self._identity, "updates": self._updates})
+        self._checkpoints.save(self._learnt, {**as_state(self._identities), "updates": self._updates})
         self._saved = self._learnt
 
     def _step(self, number: int) -> None:
@@ -289,19 +294,19 @@ class EditorTrainer:
                 self._average.step()
         updating = time.monotonic() - began
         self._learnt = pending.number + 1
+        rows = self._gathered(group_rows(scored, experiences))
         self._watcher.step(
             pending.number,
             {
-                **_rewards(everyone, self._gathered(_groups(scored, experiences)), list(scored[0].extras)),
-                "updates": float(len(made)),
-                **_means(made),
-                **_seconds(scored, pending.sampling_s, waited, updating),
+                **reward_values(everyone, rows, list(parts_of(scored[0]))),
+                **update_values(made),
+                **second_values(scored, pending.sampling_s, waited, updating),
             },
         )
 
     def _observe(self, number: int, measured: Any, scored: Sequence[Scored]) -> None:
         """Count all devices' edits of a step, so that all of them go on, or none does."""
-        why = reason_of([one.result for one in scored])
+        why = reason_of([one.combined for one in scored])
         try:
             if not measured.any():
                 raise FailureBudgetError(
@@ -347,45 +352,3 @@ def joined(parts: Sequence[Rollouts], condition: Condition) -> Rollouts:
     }
     pictures = tuple(picture for part in parts for picture in part.pictures)
     return Rollouts(condition, first.steps, drawn, pictures)
-
-
-def _groups(scored: Sequence[Scored], experiences: Sequence[Experience]) -> Any:
-    """A row for each group of this device: 1 if it teaches nothing, spread (NaN for none), means of other rewards."""
-    rows = [
-        [
-            float(not experience.teaches),
-            one.rewards[one.mask].std() if one.mask.sum() > 1 else np.nan,
-            *(extra.mean() for extra in one.extras.values()),
-        ]
-        for one, experience in zip(scored, experiences, strict=True)
-    ]
-    return np.array(rows, np.float32)
-
-
-def _rewards(everyone: Any, groups: Any, extras: Sequence[str]) -> dict[str, float]:
-    """What is logged of the rewards of all devices' edits and of the rows of their groups."""
-    measured = everyone[~np.isnan(everyone)]
-    dead, spreads, *means = groups.T
-    values = {"masked": 1.0 - len(measured) / len(everyone), "dead_groups": float(np.mean(dead > 0.0))}
-    if len(measured):
-        values["reward"] = float(measured.mean())
-    if not np.isnan(spreads).all():
-        values["group_spread"] = float(np.nanmean(spreads))
-    return values | {f"reward_{name}": float(mean.mean()) for name, mean in zip(extras, means, strict=True)}
-
-
-def _means(made: Sequence[Update]) -> dict[str, float]:
-    names = ("loss", "grad_norm", "ratio_deviation", "clipped", "kl")
-    return {name: float(np.mean([getattr(one, name) for one in made])) for name in names} if made else {}
-
-
-def _seconds(scored: Sequence[Scored], sampling: float, waited: float, updating: float) -> dict[str, float]:
-    """How long each part took, and how much of the scoring nobody waited for."""
-    scoring = max(one.ended for one in scored) - min(one.began for one in scored)
-    return {
-        "sampling_s": sampling,
-        "scoring_s": scoring,
-        "waited_s": waited,
-        "updating_s": updating,
-        "hidden": 1.0 - min(1.0, waited / scoring) if scoring > 0.0 else 1.0,
-    }

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw
 
+from edit_rrm_client.group import GroupResult
 from edit_rrm_training.editor.curves import CurvesError, figure_file, read_run
 from edit_rrm_training.editor.kept_pictures import keep_pictures, kept_edits
 from edit_rrm_training.editor.progress import RunProgress
@@ -70,22 +71,30 @@ class RunWatcher:
 
     def evaluated(self, number: int, found: Evaluated) -> None:
         """Log an evaluation, and draw it: source, before, after, and what the judge said; and the curves so far."""
-        self._trackers.log({f"evaluation/{name}": value for name, value in found.measures.items()}, step=number)
+        means = found.measures | found.rewards
+        self._trackers.log({f"evaluation/{name}": value for name, value in means.items()}, step=number)
         folder = self._folder / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         kept = keep_pictures(folder, number, [prompt.source for prompt in found.prompts], found.edits)
         drawn = sheet(kept_edits(folder, 0), found)
         drawn.save(folder / f"step-{number:06d}.png")
         rows = [
-            {"prompt": prompt.name, "instruction": prompt.instruction, **files, **_said(one)}
-            for prompt, files, one in zip(found.prompts, kept, found.scored, strict=True)
+            {
+                "prompt": prompt.name,
+                "instruction": prompt.instruction,
+                **files,
+                **_said(one.result),
+                **_beside(found, row),
+            }
+            for row, (prompt, files, one) in enumerate(zip(found.prompts, kept, found.scored, strict=True))
         ]
         (folder / f"step-{number:06d}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
         # What is in the log is there as a whole: a run that is gone on with evaluates again what is not.
-        self._write({"step": number, "evaluation": found.measures})
+        rewards = {"rewards": found.rewards} if found.rewards else {}
+        self._write({"step": number, "evaluation": found.measures, **rewards})
         self._trackers.picture("evaluation/pictures", drawn, number)
         self._trackers.table("evaluation/edits", _COLUMNS, _table(found), number)
-        told = ", ".join(f"{name} {value:.3f}" for name, value in found.measures.items())
+        told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
         self._say(f"evaluation after {number} steps: {told}")
         self._draw_curves()
 
@@ -137,8 +146,14 @@ def sheet(before: Sequence[Image.Image], after: Evaluated, rows: int = 12) -> Im
     return page
 
 
-def _said(one: Scored) -> dict[str, Any]:
-    result = one.result.results[0]
+def _beside(found: Evaluated, row: int) -> dict[str, Any]:
+    """What other judges and held-out ones said of a prompt's edit, by their names."""
+    said = {**found.scored[row].others} | {name: theirs[row].result for name, theirs in found.held_out.items()}
+    return {"judges": {name: _said(result) for name, result in said.items()}} if said else {}
+
+
+def _said(group: GroupResult) -> dict[str, Any]:
+    result = group.results[0]
     return {
         "outcome": result.outcome.value,
         "reward": result.reward,
