@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from statistics import median
 from typing import Any
+
+import pytest
 
 from edit_rrm_training.editor.curves import read_run
 from edit_rrm_training.editor.editor_card import load_editor_card
@@ -15,6 +19,7 @@ from tests.training.editor.page import (
     RESULTS,
     ROOT,
     curve_rows,
+    gain,
     gains,
     held_out,
     held_out_cells,
@@ -100,3 +105,36 @@ def test_the_page_has_the_first_rewards_of_both_recipes() -> None:
 def rewards(name: str) -> list[dict[str, Any]]:
     lines = (RESULTS / name / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [one for one in map(json.loads, lines) if "reward" in one]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_make_editor_has_been_run_and_came_to_the_same(seed: int) -> None:
+    """Every number of every step, but for the seconds."""
+    folders = (RESULTS / "make-editor" / f"seed-{seed}", RESULTS / "pushed" / f"pushed-{seed}")
+    again, before = ([without_seconds(entry) for entry in entries(folder)] for folder in folders)
+    assert again == before
+    assert len(again) == 60 + 4
+
+
+def test_the_page_has_the_seconds_of_make_editor_and_what_it_left() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    steps = [one for one in entries(RESULTS / "make-editor" / "seed-1") if "reward" in one][-48:]
+    sampling, scoring, updating, hidden = (
+        median(one[name] for one in steps) for name in ("sampling_s", "scoring_s", "updating_s", "hidden")
+    )
+    assert f"sampling {sampling:.1f} s, scoring {scoring:.1f} s, of which {hidden:.0%} was hidden" in text
+    assert f"and updating {updating:.1f} s; medians of its last 48 steps" in text
+    assert min(one["hidden"] for one in steps) > 0.9
+    report = held_out("make-editor/both")
+    (left,) = report["editors"].values()
+    success, done, kept = (gain(report["gains"][name], " points" if name == "success" else "") for name in MEASURES)
+    told = f"{left['success']['value']:.1%} of the held-out edits succeed: {success}"
+    assert f"{told}, done {done}, kept {kept}" in text
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def without_seconds(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if not name.endswith("_s") and name != "hidden"}
