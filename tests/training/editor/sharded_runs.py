@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -14,6 +16,7 @@ from accelerate.utils import DeepSpeedPlugin, DistributedType, FullyShardedDataP
 from edit_rrm_training.editor.recipe import EditorRecipe
 from edit_rrm_training.editor.run import train_editor
 from edit_rrm_training.editor.trainer import EditorTrainer
+from edit_rrm_training.judge.run_folder import claim
 from tests.training.editor.toy_policy import ToyPolicy
 from tests.training.editor.toy_run import BlueJudge, DiesAfter, Notes, toy_run
 
@@ -100,3 +103,14 @@ def editor(how: str, recipe: dict[str, Any], out: Path) -> None:
     torch.manual_seed(accelerator.process_index)
     train_editor(made, out, say=lambda _: None)
     assert accelerator.is_fsdp2 is (how == "fsdp"), "the run's own accelerator shares this one's state"
+
+
+def begun_anew(recipe: dict[str, Any], out: Path) -> None:
+    """`train_editor --fresh`, where the first process is slow to delete what was there."""
+
+    def late(*arguments: Any, **more: Any) -> None:
+        time.sleep(2.0 if os.environ["RANK"] == "0" else 0.0)
+        claim(*arguments, **more)
+
+    with patch("edit_rrm_training.editor.run.claim", late):
+        train_editor(EditorRecipe.model_validate(recipe), out, resume=False, say=lambda _: None)

@@ -16,8 +16,9 @@ from edit_rrm_training.editor.edit import load_editor, make_edits
 from tests.client.fake_service import judgement, judging_service
 from tests.training.editor.pipelines import INSTRUCTIONS
 from tests.training.editor.processes import raised, run_together
-from tests.training.editor.sharded_runs import editor
+from tests.training.editor.sharded_runs import begun_anew, editor
 from tests.training.editor.test_run import recipe
+from tests.training.editor.toy_run import BlueJudge, Notes, toy_run
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +76,14 @@ def test_the_editor_is_that_of_one_process(
         source.load()
         (edit,) = make_edits(load_editor(tmp_path / "two" / "editor"), source, INSTRUCTIONS[0], steps=1)
     assert edit.size == source.size
+
+
+def test_no_process_goes_by_what_the_first_is_deleting(
+    model: Path, prompts: Path, service: str, tmp_path: Path
+) -> None:
+    """Checkpoints of another judge's run, which is begun anew."""
+    toy_run(tmp_path, BlueJudge(), Notes(), steps=1, save_every=1, identity="blue").run()
+    made = fields(model, prompts, service, lora=True) | {"steps": 1}
+    codes = run_together(2, begun_anew, made, tmp_path, log=tmp_path / "raised", ACCELERATE_USE_CPU="1")
+    assert codes == [0, 0], raised(tmp_path / "raised")
+    assert (tmp_path / "editor").is_dir()

@@ -108,6 +108,8 @@ def _train(
     )
     check_launch(accelerator, recipe)
     claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
+    # The first process may be deleting what was there.
+    accelerator.wait_for_everyone()
     if (began := newest_state(output / "checkpoints")) is not None:
         check_same(began, identities, judges.places())
     trackers = start_trackers(accelerator, {**recorded(recipe), "judges": identities}, output, say)
