@@ -172,6 +172,10 @@ def test_a_judge_that_cannot_be_probed_is_refused_at_the_start() -> None:
 
 
 def test_a_held_out_judge_that_is_learnt_from_is_refused(url: str, other: str) -> None:
+    # What the service would do by itself is the same, said or not.
+    own = r"held_out_judge \(evaluation\.judge\) is judge, which is trained on"
+    with judges({"url": url}, {"aggregation": "model"}) as found, pytest.raises(ValueError, match=own):
+        found.identities()
     told = r"held_out_judge \(evaluation\.judge\) is {}, which is trained on, asked in the same way"
     with judges({"url": url}, {"mode": "think"}) as found, pytest.raises(ValueError, match=told.format("judge")):
         found.identities()

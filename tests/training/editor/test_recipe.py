@@ -65,6 +65,8 @@ def test_the_papers_numbers_are_the_defaults(tmp_path: Path) -> None:
         ({"rewards": {"url": "http://x", "min_valid": 30}}, "every group would be dropped"),
         ({"rewards": {"url": "http://x", "mode": "probe", "aggregation": "model"}}, "mode probe writes no score"),
         ({"rewards": {}}, "rewards.url: Field required"),
+        ({"rewards": {"url": "http://x", "weight": 2.0}}, "rewards.weight is beside others"),
+        (with_other(name="reward_a"), "reward_a is the name of something else in the log"),
         ({"rewards": {"url": "http://x", "weight": 0}}, "rewards.weight: Input should be greater than 0"),
         (with_other(name="a", weight=0.0), "rewards.others.0.weight: Input should be greater than 0"),
         (with_other(name="a", weight=-1.0), "rewards.others.0.weight: Input should be greater than 0"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edit_rrm_training.editor.recipe import EditorRecipe
-from edit_rrm_training.editor.run_record import DEFAULTS, MAY_CHANGE, recorded
+from edit_rrm_training.editor.run_record import DEFAULTS, may_change, recorded
 from edit_rrm_training.judge.run_folder import RUN_FILE, claim
 
 SMALL: dict[str, Any] = {
@@ -28,7 +28,7 @@ def recipe(**changes: Any) -> EditorRecipe:
 
 
 def claimed(folder: Path, made: EditorRecipe) -> dict[str, Any]:
-    claim(folder, recorded(made), resume=True, may_change=MAY_CHANGE, defaults=DEFAULTS)
+    claim(folder, recorded(made), resume=True, may_change=may_change(made), defaults=DEFAULTS)
     found: dict[str, Any] = json.loads((folder / RUN_FILE).read_text())
     return found
 
@@ -124,7 +124,7 @@ def test_defaults_are_of_every_field_that_has_one() -> None:
     }
 
 
-@pytest.mark.parametrize("path", sorted(MAY_CHANGE))
+@pytest.mark.parametrize("path", sorted(may_change(recipe())))
 def test_every_path_is_a_fields(path: str) -> None:
     found: Any = recipe().model_dump()
     for name in path.split("."):
@@ -133,3 +133,18 @@ def test_every_path_is_a_fields(path: str) -> None:
 
 def test_the_record_holds_no_url() -> None:
     assert "judge:8000" not in json.dumps(recorded(recipe()))
+
+
+@pytest.mark.parametrize("changes", [{"save_every": 7}, {"evaluation": {"every": 7}}])
+def test_late_rewards_are_waited_for_where_they_were(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Or the step after would be drawn by other weights."""
+    for staleness in (0, 1):
+        folder = tmp_path / str(staleness)
+        (folder / "checkpoints").mkdir(parents=True)
+        claimed(folder, recipe(rewards={"staleness": staleness}))
+        other = recipe(rewards={"staleness": staleness}, **changes)
+        if staleness:
+            with pytest.raises(ValueError, match=r"begun otherwise \((evaluation\.|save_)every: 20 there, 7 here\)"):
+                claimed(folder, other)
+        else:
+            claimed(folder, other)

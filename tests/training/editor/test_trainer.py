@@ -304,8 +304,27 @@ def test_after_sigterm_nothing_is_evaluated_until_the_run_goes_on(tmp_path: Path
     assert toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50, evaluation=due).run() == 5
     assert [step for step, _ in more.evaluations] == [2, 4, 5]
     again = toy_run(tmp_path, BlueJudge(), more, steps=5, save_every=50, evaluation=due)
+    assert not again.stopped
     assert again.run() == 5
     assert [step for step, _ in more.evaluations] == [2, 4, 5], "what was evaluated is not evaluated again"
+
+
+def test_a_run_that_is_stopped_in_its_last_evaluation_is_not_at_its_end(tmp_path: Path) -> None:
+    class InTheLast(BlueJudge):
+        def score_groups(
+            self, groups: Sequence[Group], *, mode: Mode = Mode.THINK, aggregation: Aggregation | None = None
+        ) -> list[GroupResult]:
+            if len(self.asked) == 2 + 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().score_groups(groups, mode=mode, aggregation=aggregation)
+
+    stopped, notes = toy_run(tmp_path, InTheLast(), Notes(), steps=1), Notes()
+    assert stopped.run() == 1
+    assert stopped.stopped
+    resumed = toy_run(tmp_path, BlueJudge(), notes, steps=1)
+    assert resumed.run() == 1
+    assert not resumed.stopped
+    assert [step for step, _ in notes.evaluations] == [1]
 
 
 class Refuses(BlueJudge):

@@ -206,7 +206,8 @@ class Checkpoints:
         found = checkpoints_in(self._folder)
         kept = [path for path in found if step_of(path) <= step and flaw_in(path) is None][: self._keep]
         for path in set(found) - set(kept):
-            shutil.rmtree(path)
+            # This step's is written; one that stays too long harms nobody.
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def newest_state(folder: Path) -> dict[str, Any] | None:

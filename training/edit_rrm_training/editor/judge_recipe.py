@@ -32,7 +32,7 @@ class Strict(BaseModel):
 def _fit_for_logs(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", name):
         raise ValueError("a judge's name is 1 to 40 letters, digits, _ and -, beginning with a letter: logs use it")
-    if name in _TAKEN:
+    if name in _TAKEN or name == "reward" or name.startswith("reward_"):
         raise ValueError(f"{name} is the name of something else in the log: choose another")
     return name
 

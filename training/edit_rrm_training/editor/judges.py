@@ -70,9 +70,13 @@ class Judges:
             if service not in told:
                 told[service] = _identity(name, judge, self._clients[service])
             if judge.mode is Mode.PROBE and told[service].facts.get("supports_probe") is False:
-                raise ValueError(f"{name} cannot be probed: its engine reads no label probabilities; set mode: think")
+                raise ValueError(
+                    f"{name} cannot be probed: its engine reads no label probabilities; set mode: think, or name another service"
+                )
         found = {name: told[_service(judge)].identity for name, judge in self._recipe.judges.items()}
-        self._check_held_out(found)
+        self._check_held_out(
+            {name: self._way(judge, told[_service(judge)]) for name, judge in self._recipe.judges.items()}
+        )
         return found
 
     def places(self) -> dict[str, str]:
@@ -113,11 +117,16 @@ class Judges:
         judge = self._recipe.judges[name]
         return Asked(name, self._through(self._clients[_service(judge)]), judge.mode, judge.aggregation, weight)
 
-    def _check_held_out(self, identities: Mapping[str, str]) -> None:
+    def _way(self, judge: JudgeRecipe, told: Identity) -> tuple[str, Mode, str | None]:
+        """Who is asked, and how: with the service's own aggregation where none is said."""
+        own = told.facts.get("aggregation")
+        said = judge.aggregation or (own.get(judge.mode) if isinstance(own, dict) else None)
+        return told.identity, judge.mode, said
+
+    def _check_held_out(self, asked: Mapping[str, tuple[str, Mode, str | None]]) -> None:
         held_out = self._recipe.evaluation.judge
         if held_out is None:
             return
-        asked = {name: (identities[name], one.mode, one.aggregation) for name, one in self._recipe.judges.items()}
         same = [name for name in asked if name != held_out.name and asked[name] == asked[held_out.name]]
         if same:
             raise ValueError(

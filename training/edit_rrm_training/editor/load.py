@@ -113,7 +113,7 @@ def _add_adapter(transformer: Any, recipe: LoraRecipe, seed: int) -> None:
     try:
         # A run that is killed before its first checkpoint begins again with the same. They are drawn on the CPU.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             transformer.add_adapter(config)
     except ValueError as error:
         raise ValueError(f"policy.lora.targets: {str(error).splitlines()[0]}") from None

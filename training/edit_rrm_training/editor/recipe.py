@@ -216,6 +216,8 @@ class EditorRecipe(Strict):
             raise ValueError("a KL needs the frozen model: train an adapter (policy.lora), or set kl: 0")
         if self.rewards.min_valid > self.group_size:
             raise ValueError("rewards.min_valid is more than group_size: every group would be dropped")
+        if self.rewards.weight != 1.0 and not self.rewards.others and not self.rewards.no_edit:
+            raise ValueError("rewards.weight is beside others: a judge alone teaches the same whatever its weight")
         names = [one.name for one in self._further]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -264,7 +266,7 @@ class EditorRecipe(Strict):
         return self.model_copy(update={"rewards": rewards, "evaluation": evaluation})
 
 
-def load_editor_recipe(path: Path, **overrides: Any) -> EditorRecipe:
+def load_editor_recipe(path: Path, /, **overrides: Any) -> EditorRecipe:
     """Read a recipe from a YAML file.
 
     Args:

@@ -20,7 +20,7 @@ from edit_rrm_training.editor.prepared import check_launch, prepare
 from edit_rrm_training.editor.progress import Counted, RunProgress, unheard
 from edit_rrm_training.editor.prompts import SHAPES, LoadedPrompts, check_prompts, load_prompts
 from edit_rrm_training.editor.recipe import EditorRecipe
-from edit_rrm_training.editor.run_record import DEFAULTS, MAY_CHANGE, recorded
+from edit_rrm_training.editor.run_record import DEFAULTS, may_change, recorded
 from edit_rrm_training.editor.saved_editor import save_editor
 from edit_rrm_training.editor.scoring import Judge, Weighted
 from edit_rrm_training.editor.trackers import check_installed, start_trackers
@@ -107,7 +107,7 @@ def _train(
         cpu=cpu_only(),
     )
     check_launch(accelerator, recipe)
-    claim(output, recorded(recipe), resume=resume, may_change=MAY_CHANGE, defaults=DEFAULTS)
+    claim(output, recorded(recipe), resume=resume, may_change=may_change(recipe), defaults=DEFAULTS)
     # The first process may be deleting what was there.
     accelerator.wait_for_everyone()
     if (began := newest_state(output / "checkpoints")) is not None:
@@ -156,7 +156,7 @@ def _train(
     )
     try:
         done = trainer.run()
-        if done < recipe.steps:
+        if trainer.stopped:
             return Finished(done, None)
         weights = average.whole(keep=accelerator.is_main_process)
     finally:

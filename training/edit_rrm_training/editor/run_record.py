@@ -9,7 +9,7 @@ from pydantic_core import to_jsonable_python
 
 from edit_rrm_training.editor.recipe import EditorRecipe
 
-MAY_CHANGE: Final = frozenset(
+_MAY_CHANGE: Final = frozenset(
     {
         "steps",
         "save_every",
@@ -37,12 +37,19 @@ judge, but none of its updates, as far as the model's arithmetic allows.
 Not ``evaluation.prompts``: small pictures of the sources are written once, and the curve would be of two sets.
 """
 
+_STALE: Final = frozenset({"save_every", "evaluation.every"})
+"""Where rewards are a step late, saving and evaluating wait for them, so that the next step is drawn by newer weights."""
 _WHERE: Final[dict[str, Any]] = {"url": True, "api_key_env": True, "timeout": True}
 _UNRECORDED: Final[dict[str, Any]] = {
     "rewards": {**_WHERE, "in_flight": True, "others": {"__all__": _WHERE}},
     "evaluation": {"judge": _WHERE},
 }
 """Of a process more than of a run; a URL may hold a password."""
+
+
+def may_change(recipe: EditorRecipe) -> frozenset[str]:
+    """Paths of fields that a run may be gone on with under another value."""
+    return _MAY_CHANGE - _STALE if recipe.rewards.staleness else _MAY_CHANGE
 
 
 def recorded(recipe: EditorRecipe) -> dict[str, Any]:

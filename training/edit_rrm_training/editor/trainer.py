@@ -121,6 +121,7 @@ class EditorTrainer:
         self._stopping = Stopping(accelerator)
         self._updates = 0
         self._learnt = self._saved = 0
+        self.stopped = False
         self._evaluator = None
         if evaluation is not None:
             self._evaluator = Evaluator(
@@ -144,7 +145,7 @@ class EditorTrainer:
         way is finished first.
 
         Returns:
-            Steps that are done: fewer than the recipe's after a SIGTERM.
+            Steps that are done. After a SIGTERM `stopped` says so: what is missing may be the last evaluation alone.
 
         Raises:
             DivergedError: The gradient is no number any more; the last checkpoint is good.
@@ -158,6 +159,7 @@ class EditorTrainer:
             try:
                 self._go_on()
             except StoppedError:
+                self.stopped = True
                 self._leave()
             except Exception:
                 if self._stopping.agreed:
@@ -175,7 +177,7 @@ class EditorTrainer:
             if done == self._recipe.steps or done % self._recipe.save_every == 0:
                 self._drain()
                 self._save()
-            if self._is_looked_at(done):
+            if self._evaluator is not None and self._is_looked_at(done):
                 self._drain()
                 self._evaluate(done)
 
