@@ -71,7 +71,8 @@ class Judges:
                 told[service] = _identity(name, judge, self._clients[service])
             if judge.mode is Mode.PROBE and told[service].facts.get("supports_probe") is False:
                 raise ValueError(
-                    f"{name} cannot be probed: its engine reads no label probabilities; set mode: think, or name another service"
+                    f"{name} cannot be probed: its engine reads no label probabilities; set mode: think, or name "
+                    "another service"
                 )
         found = {name: told[_service(judge)].identity for name, judge in self._recipe.judges.items()}
         self._check_held_out(

@@ -38,7 +38,7 @@ Not ``evaluation.prompts``: small pictures of the sources are written once, and 
 """
 
 _STALE: Final = frozenset({"save_every", "evaluation.every"})
-"""Where rewards are a step late, saving and evaluating wait for them, so that the next step is drawn by newer weights."""
+"""Where rewards are a step late, both wait for them, so that the next step is drawn by newer weights."""
 _WHERE: Final[dict[str, Any]] = {"url": True, "api_key_env": True, "timeout": True}
 _UNRECORDED: Final[dict[str, Any]] = {
     "rewards": {**_WHERE, "in_flight": True, "others": {"__all__": _WHERE}},
