@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edit_rrm_client.bulk.results import MAY_PASS
-from edit_rrm_client.bulk.run_folder import FACTS_KEY, settle
+from edit_rrm_client.bulk.run_folder import FACTS_KEY
+from edit_rrm_client.durable import settle
 
 _NOBODY = -1
 _GROUP_ROWS = 4_096

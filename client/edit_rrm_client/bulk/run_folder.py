@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edit_rrm_client.bulk.errors import BulkError
+from edit_rrm_client.durable import settle
 
 _RECORD = "run.json"
 _LOCK = "lock"
@@ -120,21 +120,6 @@ def replace(path: Path, content: bytes) -> None:
     unfinished = path.with_name(path.name + ".partial")
     unfinished.write_bytes(content)
     settle(unfinished, path)
-
-
-def settle(unfinished: Path, path: Path) -> None:
-    """Rename a file once its content is on the disk, and have the new name there too."""
-    _sync(unfinished)
-    unfinished.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

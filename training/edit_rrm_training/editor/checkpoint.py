@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from edit_rrm_training.durable import settle
+from edit_rrm_client.durable import settle
 from edit_rrm_training.editor.average import MovingAverage
 from edit_rrm_training.editor.checkpoint_files import (
     AVERAGE_FILE,

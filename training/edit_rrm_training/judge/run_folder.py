@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from edit_rrm_training.durable import settle
+from edit_rrm_client.durable import settle
 
 RUN_FILE: Final = "run.json"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edit_rrm_training.durable import settle
+from edit_rrm_client.durable import settle
 
 
 def folder_with_files(path: Path) -> Path:
